@@ -1,0 +1,86 @@
+//! Every key of the configuration, named once: what it is called, what it takes, what holds
+//! when it is absent.
+//!
+//! One function for each table, by subject: `server.rs` (server, admin, journal, plugin
+//! host), `provider.rs`, `model.rs` (models, routers, functions), `plugin.rs` (plugins, sinks,
+//! client keys). They read; what keys say about each other is checked in `resolve.rs`, for
+//! which they keep the spot of whatever names something else.
+
+pub(super) mod model;
+pub(super) mod plugin;
+pub(super) mod provider;
+pub(super) mod server;
+
+use std::collections::BTreeMap;
+
+use super::name::NameRule;
+use super::problem::Located;
+use super::reader::Table;
+use super::{Admin, Journal, PluginHost, Router};
+use model::{WrittenFunction, WrittenModel};
+use plugin::{WrittenKey, WrittenPlugin, WrittenSink};
+use provider::WrittenProvider;
+use server::WrittenServer;
+
+/// Tables whose entries may be spread over several files.
+pub(super) const TABLES_BY_NAME: [&str; 7] = [
+    "keys",
+    "providers",
+    "models",
+    "routers",
+    "functions",
+    "plugins",
+    "sinks",
+];
+
+/// The policy of models that name none: endpoints in the order they are written, which is
+/// what a list of endpoints looks like it means.
+const DEFAULT_ROUTER: &str = "priority";
+
+/// A configuration as it stands in the files.
+pub(super) struct Written {
+    pub(super) server: WrittenServer,
+    pub(super) admin: Located<Admin>,
+    pub(super) journal: Journal,
+    pub(super) plugin_host: PluginHost,
+    pub(super) default_router: Located<String>,
+    pub(super) query_sink: Option<Located<String>>,
+    pub(super) keys: BTreeMap<String, WrittenKey>,
+    pub(super) providers: BTreeMap<String, WrittenProvider>,
+    pub(super) models: BTreeMap<String, WrittenModel>,
+    pub(super) routers: BTreeMap<String, Located<Router>>,
+    pub(super) functions: BTreeMap<String, WrittenFunction>,
+    pub(super) plugins: BTreeMap<String, WrittenPlugin>,
+    pub(super) sinks: BTreeMap<String, WrittenSink>,
+}
+
+/// Reads the top of a configuration.
+pub(super) fn read(table: &Table<'_>) -> Written {
+    Written {
+        server: table.table("server", server::read_server),
+        admin: table.table("admin", server::read_admin),
+        journal: table.table("journal", server::read_journal),
+        plugin_host: table.table("plugin_host", server::read_plugin_host),
+        default_router: table.string_or("default_router", "the name of a router", DEFAULT_ROUTER),
+        query_sink: table.string("query_sink", "the name of a sink"),
+        keys: table.named("keys", NameRule::Plain, |_, table| plugin::read_key(table)),
+        providers: table.named("providers", NameRule::Plain, |_, table| {
+            provider::read_provider(table)
+        }),
+        models: table.named("models", NameRule::Model, |_, table| {
+            model::read_model(table)
+        }),
+        routers: table.named("routers", NameRule::Plain, |name, table| {
+            model::read_router(name, table)
+        }),
+        functions: table.named("functions", NameRule::Plain, |_, table| {
+            model::read_function(table)
+        }),
+        plugins: table.named("plugins", NameRule::Plain, |_, table| {
+            plugin::read_plugin(table)
+        }),
+        sinks: table.named("sinks", NameRule::Plain, |_, table| {
+            plugin::read_sink(table)
+        }),
+    }
+}

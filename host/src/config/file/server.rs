@@ -1,0 +1,149 @@
+//! `[server]`, `[admin]`, `[journal]` and `[plugin_host]`: the gateway itself.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use super::super::problem::{Located, Spot};
+use super::super::reader::Table;
+use super::super::{
+    Admin, Auth, Content, Journal, OnDisconnect, PluginHost, Server, SyncMode, WhenFull,
+};
+
+/// Data plane: this machine only, so that a first start exposes nothing.
+const SERVER_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3000));
+
+/// Control plane: never on the listener that clients reach.
+const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3001));
+
+/// Holds about 20 images inline; above the limits of the large providers.
+const BODY_LIMIT_MIB: u64 = 32;
+
+/// Twice a request: an answer may hold generated images and audio.
+const ANSWER_LIMIT_MIB: u64 = 64;
+
+/// A client that takes longer for its headers holds a connection for nothing.
+const HEADER_TIMEOUT_MS: u64 = 10_000;
+
+/// A full body at about 1 MiB/s.
+const BODY_TIMEOUT_MS: u64 = 30_000;
+
+/// What orchestrators give a process between the signal to end and the kill.
+const DRAIN_TIMEOUT_MS: u64 = 30_000;
+
+/// Below the 30 to 60 s after which proxies and browsers give up on a silent stream.
+const KEEP_ALIVE_COMMENT_MS: u64 = 15_000;
+
+/// With two sockets a connection this needs 20,000 descriptors; more is a second gateway.
+const MAX_CONNECTIONS: u64 = 10_000;
+
+/// Long enough for any body, short enough to be a timeout: one hour.
+const LONGEST_MS: u64 = 3_600_000;
+
+/// Small enough that dropping the oldest loses little, large enough that there are few files.
+const SEGMENT_MIB: u64 = 64;
+
+/// About 200,000 calls of 5 KiB; fits any disk that holds a container image.
+const JOURNAL_MAX_MIB: u64 = 1024;
+
+/// Four times what 250 concurrent streams of one provider need; 1,000 instances that use
+/// their 64 MiB to the full would be 64 GiB, which no real load comes near.
+const INSTANCES: u64 = 1000;
+
+/// Each instance reserves 4 GiB of addresses: this many fill a third of the 128 TiB there are.
+const MOST_INSTANCES: u64 = 10_000;
+
+/// `[server]`, before it is known whether there are client keys.
+pub(in super::super) struct WrittenServer {
+    /// `auth` holds a placeholder until `resolve.rs` decides.
+    pub(in super::super) values: Server,
+    /// As written.
+    pub(in super::super) auth: Option<Located<Auth>>,
+    pub(in super::super) listen: Spot,
+}
+
+pub(super) fn read_server(table: &Table<'_>) -> WrittenServer {
+    let listen = table.socket_address("listen", SERVER_LISTEN);
+    let auth = table.choice("auth", &[("keys", Auth::Keys), ("none", Auth::None)]);
+    let comment = table.milliseconds(
+        "keep_alive_comment_ms",
+        0..=LONGEST_MS,
+        KEEP_ALIVE_COMMENT_MS,
+    );
+    let on_disconnect = table.choice_or(
+        "on_disconnect",
+        ("cancel", OnDisconnect::Cancel),
+        &[("drain", OnDisconnect::Drain)],
+    );
+    let max_connections = table.integer_or("max_connections", 1..=1_000_000, MAX_CONNECTIONS);
+    let values = Server {
+        listen: listen.value,
+        auth: Auth::Keys,
+        body_limit_bytes: bytes(table.mebibytes("body_limit_mib", 1..=1024, BODY_LIMIT_MIB)),
+        answer_limit_bytes: bytes(table.mebibytes("answer_limit_mib", 1..=1024, ANSWER_LIMIT_MIB)),
+        header_timeout: table.milliseconds("header_timeout_ms", 1..=LONGEST_MS, HEADER_TIMEOUT_MS),
+        body_timeout: table.milliseconds("body_timeout_ms", 1..=LONGEST_MS, BODY_TIMEOUT_MS),
+        drain_timeout: table.milliseconds("drain_timeout_ms", 0..=LONGEST_MS, DRAIN_TIMEOUT_MS),
+        keep_alive_comment: (comment > Duration::ZERO).then_some(comment),
+        max_connections: bytes(max_connections),
+        on_disconnect,
+    };
+    WrittenServer {
+        values,
+        auth,
+        listen: listen.spot,
+    }
+}
+
+pub(super) fn read_admin(table: &Table<'_>) -> Located<Admin> {
+    let listen = table.socket_address("listen", ADMIN_LISTEN);
+    let value = Admin {
+        listen: listen.value,
+        allow_remote: table.boolean("allow_remote", false),
+    };
+    Located {
+        value,
+        spot: listen.spot,
+    }
+}
+
+pub(super) fn read_journal(table: &Table<'_>) -> Journal {
+    let journal = Journal {
+        path: table.path_or("path", "data/journal"),
+        segment_bytes: table.mebibytes("segment_mib", 1..=1024, SEGMENT_MIB),
+        max_bytes: table.mebibytes("max_mib", 2..=1024 * 1024, JOURNAL_MAX_MIB),
+        when_full: table.choice_or(
+            "when_full",
+            ("drop-oldest", WhenFull::DropOldest),
+            &[("shed", WhenFull::Shed)],
+        ),
+        sync: table.choice_or(
+            "sync",
+            ("os", SyncMode::Os),
+            &[("always", SyncMode::Always)],
+        ),
+        content: table.choice_or(
+            "content",
+            ("full", Content::Full),
+            &[("metadata", Content::Metadata)],
+        ),
+    };
+    // One segment is being written while the oldest is read or dropped.
+    if journal.max_bytes / 2 < journal.segment_bytes {
+        let message = "max_mib is less than twice segment_mib; expected room for two segments";
+        table.report(table.spot().error(message));
+    }
+    journal
+}
+
+pub(super) fn read_plugin_host(table: &Table<'_>) -> PluginHost {
+    let instances = table.integer_or("instances", 1..=MOST_INSTANCES, INSTANCES);
+    PluginHost {
+        cache: table.path_or("cache", "data/cache"),
+        instances: u32::try_from(instances).unwrap_or(u32::MAX),
+    }
+}
+
+/// A bounded count or size as the machine counts them.
+fn bytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,340 @@
+//! The configuration as the gateway uses it: final types, defaults filled in, references
+//! between tables checked.
+//!
+//! [`load`] reads the TOML file or files and gives either a [`Config`] or every problem found,
+//! each with file, line and remedy. On the way: `source.rs` finds and reads files,
+//! `document.rs` keeps where every value stands, `reader.rs` walks over it, `file.rs` knows
+//! every key, `preset.rs` the catalog, `resolve.rs` checks what keys say about each other.
+//! Nothing here opens a socket or compiles a plugin. Strings exist only where the value really
+//! is text.
+
+mod address;
+mod document;
+mod file;
+mod name;
+mod nearest;
+mod preset;
+mod problem;
+mod reader;
+mod resolve;
+pub mod secret;
+mod source;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+pub use crate::journal::{SyncMode, WhenFull};
+pub use address::AddressError;
+pub use problem::{Problem, Problems, Severity};
+pub use reader::KnownKey;
+pub use resolve::{known_keys, load};
+pub use secret::{Secret, SecretReference};
+
+/// Everything the operator decided.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub journal: Journal,
+    pub plugin_host: PluginHost,
+    pub keys: Vec<ClientKey>,
+    pub providers: BTreeMap<String, Provider>,
+    pub models: BTreeMap<String, Model>,
+    /// A name in [`Config::routers`]: the policy where no model says otherwise.
+    pub default_router: String,
+    /// Those that are written, and the bundled ones that are named.
+    pub routers: BTreeMap<String, Router>,
+    pub functions: BTreeMap<String, Function>,
+    /// Every plugin that anything here names, and whatever else `[plugins]` has.
+    pub plugins: BTreeMap<String, Plugin>,
+    pub sinks: BTreeMap<String, Sink>,
+    /// The sink that answers `GET /v1/inferences`; absent: the first by name that can.
+    pub query_sink: Option<String>,
+    /// What works but deserves a word, such as a preset whose key is not in the environment.
+    pub notices: Vec<Problem>,
+    /// Configuration files and templates as they were read: what the snapshot hash covers.
+    pub sources: Vec<SourceFile>,
+    /// What [`watch::Watcher`] has to watch: the configuration's own path, which may be a
+    /// pattern, templates, secrets and components. May name a path twice.
+    pub watched: Vec<PathBuf>,
+}
+
+/// A file the configuration was read from.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    pub path: PathBuf,
+    pub sha256: [u8; 32],
+}
+
+/// `[server]`: the data plane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub auth: Auth,
+    pub body_limit_bytes: usize,
+    /// Of a provider: a whole answer, or one frame of a streamed one.
+    pub answer_limit_bytes: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub drain_timeout: Duration,
+    /// Silence after which a stream gets a comment; absent: never.
+    pub keep_alive_comment: Option<Duration>,
+    pub max_connections: usize,
+    pub on_disconnect: OnDisconnect,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Whoever shows one of `[keys]`.
+    Keys,
+    /// Anybody who reaches the listener.
+    None,
+}
+
+/// What becomes of the call to the provider when the client goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisconnect {
+    Cancel,
+    /// Read the answer to its end, for the record.
+    Drain,
+}
+
+/// `[admin]`: health, metrics, reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    /// The listener may be reached from other machines.
+    pub allow_remote: bool,
+}
+
+/// `[journal]`: the durable record of every call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    pub path: PathBuf,
+    pub segment_bytes: u64,
+    pub max_bytes: u64,
+    pub when_full: WhenFull,
+    pub sync: SyncMode,
+    pub content: Content,
+}
+
+/// What a row keeps of the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Full,
+    /// Everything but prompts and answers.
+    Metadata,
+}
+
+/// `[plugin_host]`: bounds on all plugins together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginHost {
+    /// Compiled components, by digest and engine version. Readable and writable by us alone.
+    pub cache: PathBuf,
+    /// Instances alive at a time: one for each running guest call and each translated stream.
+    pub instances: u32,
+}
+
+/// `[keys.NAME]`.
+#[derive(Debug, Clone)]
+pub struct ClientKey {
+    pub name: String,
+    /// SHA-256 of the secret; the secret itself is not kept.
+    pub sha256: [u8; 32],
+}
+
+/// `[providers.NAME]`, with its preset filled in.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub plugin: String,
+    /// Absent for adapters that answer themselves.
+    pub base_url: Option<BaseUrl>,
+    pub credential: Credential,
+    /// Headers the operator adds to every call, such as an organization.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    pub settings: Map<String, Value>,
+    /// Pass bodies on untouched when the client speaks the provider's dialect.
+    pub forward: bool,
+    /// Clients may name `provider/model` for models that no `[models]` entry lists.
+    pub any_model: bool,
+    pub timeouts: Timeouts,
+}
+
+/// Where a provider is: scheme, host, port and a path without a trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    pub scheme: http::uri::Scheme,
+    pub authority: http::uri::Authority,
+    /// Empty, or starts with `/` and does not end with one.
+    pub path: String,
+}
+
+/// A provider's credential.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// The provider asks for none.
+    None,
+    Present(Secret),
+    /// The preset names a variable that is not set: the provider is there but cannot be
+    /// called. Carries the reference, for the error message.
+    Missing(SecretReference),
+}
+
+/// How long to wait for a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// From sending the request to the first byte of the answer's body.
+    pub first_byte: Duration,
+    /// Between two reads of the answer.
+    pub idle: Duration,
+    pub total: Duration,
+}
+
+/// `[models.NAME]`: what clients call a model.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// A name in [`Config::routers`].
+    pub router: String,
+}
+
+/// One model at one provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// A name in [`Config::providers`].
+    pub provider: String,
+    /// The provider's own name for the model.
+    pub model: String,
+    pub weight: f64,
+    pub price: Option<Price>,
+    pub context_window: Option<u64>,
+    /// Merged over the provider's settings.
+    pub settings: Map<String, Value>,
+}
+
+impl Endpoint {
+    /// `provider/model`: the endpoint's identity across snapshots.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.provider, self.model)
+    }
+}
+
+/// US dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
+    /// Input read from the provider's cache; absent: as `input`.
+    pub cached_input: Option<f64>,
+}
+
+/// `[routers.NAME]`: a policy with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Router {
+    pub plugin: String,
+    pub settings: Map<String, Value>,
+}
+
+/// `[functions.NAME]`: a named task.
+#[derive(Debug, Clone)]
+pub struct Function {
+    pub experiment: Experiment,
+    /// At least one.
+    pub variants: BTreeMap<String, Variant>,
+}
+
+/// Who decides which variant gets how much.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    pub plugin: String,
+    pub settings: Map<String, Value>,
+}
+
+/// `[functions.NAME.variants.NAME]`: model, template and parameters.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// A name in [`Config::models`], or `provider/model`.
+    pub model: String,
+    pub weight: Option<f64>,
+    /// Text of a minijinja template for the system message.
+    pub system: Option<Template>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub max_output_tokens: Option<u64>,
+}
+
+/// A template read from a file.
+#[derive(Debug, Clone)]
+pub struct Template {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// `[plugins.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugin {
+    pub source: PluginSource,
+    pub grants: Grants,
+    pub limits: Limits,
+    pub isolation: Isolation,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// By name, embedded in this binary.
+    Bundled(String),
+    File(PathBuf),
+}
+
+/// What a plugin may import beyond `log`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    pub clock: bool,
+    pub random: bool,
+    /// Origins, such as `https://scores.internal:8443`.
+    pub http: Vec<String>,
+    pub sql: bool,
+    /// Appending to the file that is the `path` of its settings.
+    pub file: bool,
+    pub kv_bytes: Option<u64>,
+}
+
+/// Bounds on one plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory of one instance.
+    pub memory_bytes: usize,
+    /// CPU of one call on the request path.
+    pub cpu: Duration,
+    /// Wall clock of one call of a sink.
+    pub io: Duration,
+    /// What one call may hand back.
+    pub result_bytes: usize,
+    /// Calls after which a pooled instance is replaced.
+    pub calls: u64,
+}
+
+/// Whether instances serve more than one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    Pooled,
+    Fresh,
+}
+
+/// `[sinks.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sink {
+    pub plugin: String,
+    pub settings: Map<String, Value>,
+}

@@ -1,0 +1,108 @@
+//! The catalog that comes with the gateway: providers by name, prices of models, and what
+//! bundled plugins are granted.
+//!
+//! It is data (`config/catalog/*.toml`), read with the same readers and the same strictness
+//! as the configuration, and embedded in the binary. A provider, a price or a grant is added
+//! there, not here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::document;
+use super::file::model::{context_window, read_price};
+use super::file::plugin::{WrittenGrants, read_grants};
+use super::file::provider::{base_url, secret_reference};
+use super::name::NameRule;
+use super::problem::{Place, Problem};
+use super::reader::{Reading, Table};
+use super::{BaseUrl, Price, SecretReference};
+
+/// All of the catalog.
+#[derive(Default)]
+pub(super) struct Catalog {
+    pub(super) presets: BTreeMap<String, Preset>,
+    /// By preset and the provider's own name of the model, such as `openai/gpt-5-mini`.
+    pub(super) models: BTreeMap<String, KnownModel>,
+    /// By the name of the bundled plugin.
+    pub(super) grants: BTreeMap<String, WrittenGrants>,
+}
+
+/// What the name of a provider stands for.
+pub(super) struct Preset {
+    pub(super) plugin: Option<String>,
+    pub(super) base_url: Option<BaseUrl>,
+    /// There is no base URL that could be meant; the operator has to write one.
+    pub(super) requires_base_url: bool,
+    pub(super) credential: Option<SecretReference>,
+    pub(super) settings: Map<String, Value>,
+}
+
+/// What is known of a model.
+pub(super) struct KnownModel {
+    pub(super) price: Option<Price>,
+    pub(super) context_window: Option<u64>,
+}
+
+/// Reads the catalog's files, given by name and text.
+///
+/// # Errors
+/// Whatever is wrong with them: the build embedded something else than this catalog.
+pub(super) fn read_catalog(files: &[(&str, &str)]) -> Result<Catalog, Vec<Problem>> {
+    let reading = Reading::default();
+    let mut catalog = Catalog::default();
+    for (name, text) in files {
+        let file: Arc<Path> = Arc::from(Path::new(name));
+        let kind = file.file_name().unwrap_or_default().to_string_lossy();
+        let entries = match document::parse(&file, text) {
+            Ok(entries) => entries,
+            Err(problem) => {
+                reading.report(problem);
+                continue;
+            }
+        };
+        let place = Place {
+            file: Arc::clone(&file),
+            line: None,
+        };
+        reading.document(&entries, place, |table| match kind.as_ref() {
+            "providers.toml" => catalog.presets = read_presets(table),
+            "models.toml" => catalog.models = read_models(table),
+            "plugins.toml" => catalog.grants = read_plugins(table),
+            _ => table.report(table.spot().error("not a file of the catalog")),
+        });
+    }
+    let (errors, _) = reading.into_problems();
+    if errors.is_empty() {
+        Ok(catalog)
+    } else {
+        Err(errors)
+    }
+}
+
+fn read_presets(table: &Table<'_>) -> BTreeMap<String, Preset> {
+    table.named("presets", NameRule::Plain, |_, table| Preset {
+        plugin: table
+            .required_string("plugin", "the name of a plugin")
+            .map(|plugin| plugin.value),
+        base_url: base_url(table).map(|url| url.value),
+        requires_base_url: table.boolean("requires_base_url", false),
+        credential: secret_reference(table, "credential").map(|reference| reference.value),
+        settings: table.settings("settings"),
+    })
+}
+
+fn read_models(table: &Table<'_>) -> BTreeMap<String, KnownModel> {
+    table.named("models", NameRule::Model, |_, table| KnownModel {
+        price: table.optional_table("price", read_price).flatten(),
+        context_window: context_window(table),
+    })
+}
+
+fn read_plugins(table: &Table<'_>) -> BTreeMap<String, WrittenGrants> {
+    table.named("plugins", NameRule::Plain, |_, table| {
+        table.table("grants", read_grants)
+    })
+}

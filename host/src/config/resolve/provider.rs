@@ -1,0 +1,166 @@
+//! Providers: presets filled in, credentials fetched.
+//!
+//! A preset's credential belongs to the preset's host. A provider that is moved elsewhere
+//! does not take it along: a key for `api.openai.com` must not reach a host whose name the
+//! operator only wanted to try.
+
+use std::collections::BTreeMap;
+
+use super::super::file::provider::WrittenProvider;
+use super::super::nearest::advice;
+use super::super::preset::Preset;
+use super::super::problem::Located;
+use super::super::secret::SecretError;
+use super::super::{BaseUrl, Credential, Provider};
+use super::Resolver;
+use super::plugin::{Kind, Plugins};
+
+/// A provider, and the preset whose models it has.
+pub(super) struct Resolved {
+    pub(super) provider: Provider,
+    pub(super) preset: Option<String>,
+}
+
+impl Resolver<'_> {
+    pub(super) fn providers(
+        &mut self,
+        written: BTreeMap<String, WrittenProvider>,
+        plugins: &mut Plugins<'_>,
+    ) -> BTreeMap<String, Resolved> {
+        written
+            .into_iter()
+            .map(|(name, provider)| {
+                let provider = self.provider(&name, provider, plugins);
+                (name, provider)
+            })
+            .collect()
+    }
+
+    fn provider(
+        &mut self,
+        name: &str,
+        written: WrittenProvider,
+        plugins: &mut Plugins<'_>,
+    ) -> Resolved {
+        let catalog = self.catalog;
+        let preset_name = self.preset_name(name, &written);
+        let preset = preset_name
+            .as_ref()
+            .and_then(|name| catalog.presets.get(name));
+        let plugin = written.plugin.clone().or_else(|| {
+            Some(Located {
+                value: preset?.plugin.clone()?,
+                spot: written.spot.clone(),
+            })
+        });
+        if let Some(plugin) = &plugin {
+            plugins.require(plugin, Kind::Provider);
+        }
+        let is_moved = match (
+            &written.base_url,
+            preset.and_then(|preset| preset.base_url.as_ref()),
+        ) {
+            (Some(written), Some(preset)) => written.value.origin() != preset.origin(),
+            _ => false,
+        };
+        let base_url = match &written.base_url {
+            Some(url) => Some(url.value.clone()),
+            None => preset.and_then(|preset| preset.base_url.clone()),
+        };
+        let is_missing = base_url.is_none() && !written.is_incomplete;
+        if is_missing && preset.is_some_and(|preset| preset.requires_base_url) {
+            let message = "no base_url; expected one, such as \"http://127.0.0.1:8000/v1\"";
+            self.report(written.spot.error(message));
+        }
+        let credential = self.credential(&written, preset, base_url.as_ref(), is_moved);
+        let mut settings = preset
+            .map(|preset| preset.settings.clone())
+            .unwrap_or_default();
+        settings.extend(written.settings);
+        let provider = Provider {
+            plugin: plugin.map(|plugin| plugin.value).unwrap_or_default(),
+            base_url,
+            credential,
+            headers: written.headers,
+            settings,
+            forward: written.forward,
+            any_model: written.any_model,
+            timeouts: written.timeouts,
+        };
+        Resolved {
+            provider,
+            preset: preset_name,
+        }
+    }
+
+    /// Which preset is meant: the one that is written, or the one of the provider's name.
+    fn preset_name(&self, name: &str, written: &WrittenProvider) -> Option<String> {
+        let presets = &self.catalog.presets;
+        let names = presets.keys().map(String::as_str);
+        if let Some(preset) = &written.preset {
+            if !presets.contains_key(&preset.value) {
+                let advice = advice(&preset.value, names);
+                let message = format!("no preset {:?}; {advice}", preset.value);
+                self.report(preset.spot.error(message));
+            }
+            return Some(preset.value.clone());
+        }
+        if presets.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        if written.plugin.is_none() {
+            let message = format!(
+                "{name:?} is not the name of a preset ({}); expected preset or plugin to say \
+                 what it is",
+                advice(name, names)
+            );
+            self.report(written.spot.error(message));
+        }
+        None
+    }
+
+    fn credential(
+        &mut self,
+        written: &WrittenProvider,
+        preset: Option<&Preset>,
+        base_url: Option<&BaseUrl>,
+        is_moved: bool,
+    ) -> Credential {
+        if let Some(reference) = &written.credential {
+            let Some(secret) = self.secret(reference.clone()) else {
+                return Credential::Missing(reference.value.clone());
+            };
+            if let Some(url) = base_url.filter(|url| url.is_readable_on_the_way()) {
+                let message = format!("is sent to {url} unencrypted");
+                self.report(reference.spot.notice(message));
+            }
+            return Credential::Present(secret);
+        }
+        let Some(reference) = preset.and_then(|preset| preset.credential.as_ref()) else {
+            return Credential::None;
+        };
+        if written.is_incomplete {
+            return Credential::Missing(reference.clone());
+        }
+        if is_moved {
+            let message = format!(
+                "the preset's credential ({reference}) is not sent to another host than the \
+                 preset's; write credential to send one"
+            );
+            self.report(written.spot.notice(message));
+            return Credential::None;
+        }
+        match reference.fetch(self.environment) {
+            Ok(secret) => Credential::Present(secret),
+            Err(SecretError::NotSet(_) | SecretError::Empty(_)) => {
+                let message = format!("{reference} is not set; calls to it fail until it is");
+                self.report(written.spot.notice(message));
+                Credential::Missing(reference.clone())
+            }
+            Err(error) => {
+                self.report(written.spot.error(error.to_string()));
+                Credential::Missing(reference.clone())
+            }
+        }
+    }
+}

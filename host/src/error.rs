@@ -1,0 +1,168 @@
+//! Why a request could not be served: one type for all stages.
+//!
+//! A cause says what happened and whose doing it is; `request/reply.rs` alone turns it into
+//! a status and a body, and `request/record.rs` into a row. External text never carries a
+//! secret, a wasm backtrace or another tenant's data.
+
+use std::sync::Arc;
+
+use torana_wire::error::{CallError, CallErrorKind};
+
+use crate::plugin::CallFailure;
+use crate::upstream::credential::RequestError;
+
+/// Why a request could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    #[error("no API key was sent; send `Authorization: Bearer KEY` with a key from [keys]")]
+    MissingKey,
+    #[error("this API key is not known here; keys are configured under [keys]")]
+    UnknownKey,
+    #[error("no such route: {method} {path}; see GET /v1/models and POST /v1/chat/completions")]
+    NoRoute { method: String, path: String },
+    #[error("{method} is not allowed on {path}; use {allowed}")]
+    MethodNotAllowed { method: String, path: String, allowed: &'static str },
+    #[error("the body has more than {limit} bytes; server.body_limit_mib bounds it")]
+    BodyTooLarge { limit: usize },
+    #[error("the body did not arrive within {0} ms")]
+    BodyTimeout(u128),
+    #[error("the body could not be read")]
+    BodyBroken(#[source] hyper::Error),
+    #[error("the body is not valid JSON: {0}")]
+    InvalidJson(#[source] serde_json::Error),
+    #[error("{message}")]
+    InvalidRequest { param: Option<String>, message: String },
+    #[error("the model `{name}` does not exist here; there are: {known}")]
+    UnknownModel { name: String, known: String },
+    #[error("there is no inference with the id {0}; it may not have reached the store yet")]
+    UnknownInference(String),
+    #[error("no configured sink can be read back; configure one, such as sink-sqlite")]
+    NoQuerySink,
+    #[error("the store does not answer: {0}")]
+    StoreUnavailable(String),
+    #[error("the journal is full and set to shed; its sinks must catch up first")]
+    JournalFull,
+    #[error("no endpoint of `{model}` can be called: {reasons}")]
+    NoEndpoint { model: String, reasons: String },
+    #[error("the template of variant {variant} of function {function} failed: {source}")]
+    Template { function: String, variant: String, source: minijinja::Error },
+    /// One attempt was made, or the last one cannot be helped by another endpoint.
+    #[error(transparent)]
+    Attempt(#[from] AttemptError),
+    #[error("all {} attempts failed: {}", .0.len(), summary(.0))]
+    AllAttempts(Vec<FailedAttempt>),
+}
+
+/// An attempt that failed, for the message that lists them all.
+#[derive(Debug)]
+pub struct FailedAttempt {
+    pub endpoint: Arc<str>,
+    pub error: AttemptError,
+}
+
+fn summary(attempts: &[FailedAttempt]) -> String {
+    let lines: Vec<String> =
+        attempts.iter().map(|attempt| format!("{}: {}", attempt.endpoint, attempt.error)).collect();
+    lines.join("; ")
+}
+
+/// Why one attempt at one endpoint failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// The provider's answer, understood. `body` is its own words where they can be passed
+    /// on as they are.
+    #[error("{}", describe(.error))]
+    Provider { error: CallError, body: Option<bytes::Bytes> },
+    #[error("no connection to the provider")]
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the provider did not answer within {0} ms")]
+    Timeout(u128),
+    #[error("the provider's answer ended before it was complete")]
+    Truncated,
+    #[error("the provider's answer broke off: {0}")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the plugin {plugin} failed: {source}")]
+    Plugin { plugin: Arc<str>, source: CallFailure },
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+fn describe(error: &CallError) -> String {
+    match error.status {
+        Some(status) => format!("{} (status {status})", error.message),
+        None => error.message.clone(),
+    }
+}
+
+impl AttemptError {
+    pub fn provider(error: CallError) -> Self {
+        Self::Provider { error, body: None }
+    }
+
+    /// The kind that statistics, policies and rows know.
+    pub fn kind(&self) -> CallErrorKind {
+        match self {
+            Self::Provider { error, .. } => error.kind,
+            Self::Connection(_) => CallErrorKind::Overloaded,
+            Self::Timeout(_) => CallErrorKind::Timeout,
+            Self::Truncated | Self::Broken(_) | Self::Request(_) => CallErrorKind::MalformedResponse,
+            Self::Plugin { .. } => CallErrorKind::Server,
+        }
+    }
+
+    /// Whether another endpoint may do better. The provider's verdict on the request itself
+    /// stands.
+    pub fn may_fall_back(&self) -> bool {
+        match self.kind() {
+            CallErrorKind::RateLimited
+            | CallErrorKind::Overloaded
+            | CallErrorKind::Timeout
+            | CallErrorKind::Server
+            | CallErrorKind::MalformedResponse => true,
+            CallErrorKind::Authentication
+            | CallErrorKind::Permission
+            | CallErrorKind::NotFound
+            | CallErrorKind::InvalidRequest
+            | CallErrorKind::ContextLength
+            | CallErrorKind::ContentFilter => false,
+        }
+    }
+
+    /// The provider's HTTP status, where there was one.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Provider { error, .. } => error.status,
+            _ => None,
+        }
+    }
+
+    /// A machine-readable word: the plugin's failure where it was one.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Provider { error, .. } => error.kind.as_str(),
+            Self::Connection(_) => "connection_failed",
+            Self::Timeout(_) => "timeout",
+            Self::Truncated | Self::Broken(_) => "upstream_broken",
+            Self::Plugin { .. } => "plugin_failed",
+            Self::Request(_) => "plugin_misbehaved",
+        }
+    }
+
+    /// As the value that streams and encoders carry.
+    pub fn to_call_error(&self) -> CallError {
+        match self {
+            Self::Provider { error, .. } => error.clone(),
+            other => CallError::new(other.kind(), other.to_string()),
+        }
+    }
+}
+
+impl From<crate::plugin::provider::ProviderFailure> for AttemptError {
+    fn from(failure: crate::plugin::provider::ProviderFailure) -> Self {
+        use crate::plugin::provider::ProviderFailure;
+        match failure {
+            ProviderFailure::Call(error) => Self::provider(error),
+            ProviderFailure::Plugin { plugin, source } => Self::Plugin { plugin, source },
+        }
+    }
+}

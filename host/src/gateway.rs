@@ -1,0 +1,346 @@
+//! The composition root: owns what outlives snapshots, and swaps snapshots.
+//!
+//! The current snapshot lives in one `ArcSwap`. A reload builds the next one aside, which
+//! may fail and then changes nothing, and swaps it in, which cannot fail. One reload at a
+//! time; requests never wait for one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use torana_wire::chat::Usage;
+
+use crate::config::{self, Config, Problems, watch::Watcher};
+use crate::delivery::Deliveries;
+use crate::journal::{self, Journal, JournalError};
+use crate::metrics::Metrics;
+use crate::plugin::Catalog;
+use crate::plugin::catalog::Bundled;
+use crate::plugin::engine::{EngineError, Engines};
+use crate::plugin::policy::Outcome;
+use crate::routing::statistics::{Observation, Statistics};
+use crate::shutdown::Tasks;
+use crate::snapshot::{self, BuildError, Model, Snapshot, Surroundings, chain};
+use crate::upstream::pool::UpstreamPool;
+
+/// How often policies are told what happened: soon enough to learn from a brown-out, rare
+/// enough to be batches.
+const OBSERVE_EVERY: Duration = Duration::from_millis(200);
+
+/// Everything.
+pub struct Gateway {
+    current: ArcSwap<Snapshot>,
+    pub catalog: Catalog,
+    pub upstream: UpstreamPool,
+    pub journal: Arc<Journal>,
+    pub deliveries: Deliveries,
+    pub metrics: Metrics,
+    pub tasks: Tasks,
+    config_path: String,
+    bundled: &'static [Bundled],
+    /// By endpoint name: survives swaps.
+    statistics: Mutex<BTreeMap<String, Arc<Statistics>>>,
+    /// What policies learned, by router and model: survives swaps.
+    learned: Mutex<BTreeMap<(String, String), Vec<u8>>>,
+    /// Held while a reload runs.
+    reloading: tokio::sync::Mutex<()>,
+    /// What became of the last reload.
+    last_reload: Mutex<Result<u64, String>>,
+}
+
+/// Why the gateway could not start, or a reload was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("{0}")]
+    Config(#[from] Problems),
+    #[error("{0}")]
+    Build(#[from] BuildError),
+    #[error("plugins cannot be run")]
+    Engine(#[from] EngineError),
+    #[error("the journal cannot be opened")]
+    Journal(#[from] JournalError),
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    #[error("the task that built the snapshot died")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+/// Reads the configuration from where the operator said, with the process environment.
+pub fn load_config(path: &str, bundled: &[Bundled]) -> Result<Config, Problems> {
+    let names: Vec<&str> = bundled.iter().map(|plugin| plugin.name).collect();
+    config::load(path, &|name| std::env::var(name).ok(), &names, crate::bundled::CATALOG)
+}
+
+impl Gateway {
+    /// Builds the first snapshot and everything around it. Opens no listener.
+    pub async fn start(
+        config_path: String,
+        bundled: &'static [Bundled],
+    ) -> Result<Arc<Self>, SetupError> {
+        let config = load_config(&config_path, bundled)?;
+        report_notices(&config);
+        let engines = Engines::new(&config.plugin_host.cache, config.plugin_host.instances)?;
+        let journal = open_journal(&config.journal)?;
+        let tasks = Tasks::default();
+        let dead_letters = config.journal.path.join("dead-letters");
+        let catalog = Catalog::new(engines, bundled);
+        let deliveries = Deliveries::new(journal.clone(), tasks.clone(), dead_letters);
+        let statistics = Mutex::default();
+        let runtime = tokio::runtime::Handle::current();
+        let (first, catalog, statistics) = tokio::task::spawn_blocking(move || {
+            let surroundings = Surroundings {
+                catalog: &catalog,
+                statistics: &|name| statistics_of(&statistics, name),
+                learned: &|_, _| Vec::new(),
+                running_sink: &|_| None,
+                runtime: &runtime,
+            };
+            let first = snapshot::build(config, 1, &surroundings);
+            (first, catalog, statistics)
+        })
+        .await?;
+        let first = Arc::new(first?);
+        deliveries.apply(&first.sinks);
+        let gateway = Arc::new(Self {
+            current: ArcSwap::new(first),
+            catalog,
+            upstream: UpstreamPool::new()?,
+            journal,
+            deliveries,
+            metrics: Metrics::new(),
+            tasks,
+            config_path,
+            bundled,
+            statistics,
+            learned: Mutex::default(),
+            reloading: tokio::sync::Mutex::default(),
+            last_reload: Mutex::new(Ok(1)),
+        });
+        gateway.tasks.spawn("observe", observe_policies(gateway.clone()));
+        Ok(gateway)
+    }
+
+    /// The snapshot of now; a request asks once.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Builds a new snapshot from the files and swaps it in. On an error the running one
+    /// stays, and the error says everything that is wrong.
+    pub async fn reload(self: &Arc<Self>) -> Result<u64, SetupError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let result = self.build_next().await.map(|next| self.swap(next));
+        self.metrics.reloaded(result.is_ok());
+        let outcome = match &result {
+            Ok(generation) => {
+                tracing::info!(generation, "configuration reloaded");
+                Ok(*generation)
+            }
+            Err(error) => {
+                let error = chain(error);
+                tracing::error!("reload refused, the running configuration stays:\n{error}");
+                Err(error)
+            }
+        };
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+        result
+    }
+
+    /// What became of the last reload: its generation, or why it was refused.
+    pub fn last_reload(&self) -> Result<u64, String> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn build_next(self: &Arc<Self>) -> Result<Snapshot, SetupError> {
+        let gateway = self.clone();
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || {
+            let config = load_config(&gateway.config_path, gateway.bundled)?;
+            report_notices(&config);
+            let current = gateway.snapshot();
+            warn_of_fixed(&current.config, &config);
+            let surroundings = Surroundings {
+                catalog: &gateway.catalog,
+                statistics: &|name| gateway.statistics(name),
+                learned: &|router, model| gateway.learned(router, model),
+                running_sink: &|identity| gateway.deliveries.running(identity),
+                runtime: &runtime,
+            };
+            Ok(snapshot::build(config, current.generation + 1, &surroundings)?)
+        })
+        .await?
+    }
+
+    /// Cannot fail.
+    fn swap(&self, next: Snapshot) -> u64 {
+        let next = Arc::new(next);
+        self.deliveries.apply(&next.sinks);
+        self.forget_absent(&next);
+        self.current.store(next.clone());
+        next.generation
+    }
+
+    /// The figures of an endpoint, by its name.
+    pub fn statistics(&self, endpoint: &str) -> Arc<Statistics> {
+        statistics_of(&self.statistics, endpoint)
+    }
+
+    fn learned(&self, router: &str, model: &str) -> Vec<u8> {
+        // What the running policy knows is newer than what was put aside.
+        let current = self.snapshot();
+        let running = current.models.get(model).and_then(|model| model.policy.as_ref());
+        match running.filter(|policy| policy.router == router) {
+            Some(policy) => policy.policy.learned(),
+            None => {
+                let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+                let key = (router.to_owned(), model.to_owned());
+                learned.get(&key).cloned().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Figures of endpoints that no model names any more would otherwise pile up.
+    fn forget_absent(&self, next: &Snapshot) {
+        let named: std::collections::BTreeSet<&str> = next
+            .models
+            .values()
+            .flat_map(|model| model.endpoints.iter().map(|endpoint| &*endpoint.name))
+            .collect();
+        let mut statistics = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        statistics.retain(|name, _| {
+            named.contains(name.as_str())
+                || name.strip_suffix("/*").is_some_and(|name| next.providers.contains_key(name))
+        });
+        drop(statistics);
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.retain(|(_, model), _| next.models.contains_key(model));
+    }
+
+    /// What became of one attempt: for metrics, and for the policy that planned it.
+    pub fn observe(
+        &self,
+        model: &Model,
+        position: usize,
+        observation: &Observation,
+        usage: Option<Usage>,
+    ) {
+        let Some(endpoint) = model.endpoints.get(position) else { return };
+        self.metrics.attempt_finished(&endpoint.name, observation, usage.as_ref());
+        let Some(policy) = &model.policy else { return };
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        policy.outcomes.push(Outcome {
+            endpoint: u32::try_from(position).unwrap_or(u32::MAX),
+            now_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            error: observation.error.map(Into::into),
+            ttft_ms: observation.ttft.map_or(0.0, |ttft| ttft.as_secs_f64() * 1e3),
+            total_ms: observation.total.as_secs_f64() * 1e3,
+            usage: usage.unwrap_or_default().into(),
+        });
+    }
+
+    /// Bytes of an answer, whole or of one frame of a stream, that are held at once.
+    pub fn answer_limit_bytes(&self) -> usize {
+        self.current.load().config.server.answer_limit_bytes
+    }
+
+    /// Reloads when a file changes, until the process ends.
+    pub async fn watch(self: Arc<Self>, watcher: Watcher) {
+        let mut changes = watcher.changes();
+        let stopping = self.tasks.stopping().clone();
+        watcher.set_paths(self.watched());
+        loop {
+            let changed = tokio::select! {
+                changed = changes.changed() => changed,
+                () = stopping.cancelled() => return,
+            };
+            if changed.is_err() {
+                return;
+            }
+            // Logged, counted and kept for `/status` by `reload` itself.
+            drop(self.reload().await);
+            watcher.set_paths(self.watched());
+        }
+    }
+
+    /// Configuration, templates, secrets and components: what a reload would read.
+    fn watched(&self) -> Vec<PathBuf> {
+        let snapshot = self.snapshot();
+        let mut paths = snapshot.config.watched.clone();
+        paths.extend(snapshot.config.plugins.values().filter_map(|plugin| match &plugin.source {
+            config::PluginSource::File(path) => Some(path.clone()),
+            config::PluginSource::Bundled(_) => None,
+        }));
+        paths
+    }
+}
+
+fn statistics_of(
+    all: &Mutex<BTreeMap<String, Arc<Statistics>>>,
+    endpoint: &str,
+) -> Arc<Statistics> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(statistics) = all.get(endpoint) {
+        return statistics.clone();
+    }
+    all.entry(endpoint.to_owned()).or_default().clone()
+}
+
+fn open_journal(settings: &config::Journal) -> Result<Arc<Journal>, JournalError> {
+    let journal = Journal::open(journal::Options {
+        path: settings.path.clone(),
+        segment_bytes: settings.segment_bytes,
+        max_bytes: settings.max_bytes,
+        when_full: settings.when_full,
+        sync: settings.sync,
+    })?;
+    let recovery = journal.recovery();
+    tracing::info!(?recovery, "journal opened");
+    Ok(journal)
+}
+
+fn report_notices(config: &Config) {
+    for notice in &config.notices {
+        tracing::info!("{notice}");
+    }
+}
+
+/// Says which changes need a restart, instead of ignoring them silently.
+fn warn_of_fixed(running: &Config, next: &Config) {
+    let fixed = [
+        ("server.listen", running.server.listen != next.server.listen),
+        ("server.max_connections", running.server.max_connections != next.server.max_connections),
+        ("server.header_timeout_ms", running.server.header_timeout != next.server.header_timeout),
+        ("admin.listen", running.admin.listen != next.admin.listen),
+        ("journal", running.journal != next.journal),
+        ("plugin_host", running.plugin_host != next.plugin_host),
+    ];
+    for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "changed in the configuration, but read at start only: restart to apply");
+    }
+}
+
+/// Tells policies what happened, a batch at a time.
+async fn observe_policies(gateway: Arc<Gateway>) {
+    let stopping = gateway.tasks.stopping().clone();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(OBSERVE_EVERY) => {}
+            () = stopping.cancelled() => return,
+        }
+        for model in gateway.snapshot().models.values() {
+            let Some(policy) = &model.policy else { continue };
+            let outcomes = policy.outcomes.take();
+            if outcomes.is_empty() {
+                continue;
+            }
+            // A failure was logged and counted; the policy goes on with what it knew.
+            if policy.policy.observe(&outcomes).is_ok() {
+                let key = (policy.router.clone(), model.name.clone());
+                let learned = policy.policy.learned();
+                gateway.learned.lock().unwrap_or_else(PoisonError::into_inner).insert(key, learned);
+            }
+        }
+    }
+}

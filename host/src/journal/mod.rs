@@ -1,0 +1,256 @@
+//! The durable record of every call: an append-only journal on disk that sinks read from.
+//!
+//! # Promises
+//!
+//! - [`Journal::append`] returns after `write(2)`: the rows survive the death of this process in
+//!   any form. With [`SyncMode::Always`] it returns after `fdatasync(2)` too: they survive the
+//!   loss of power. One sync serves every append that waits (group commit), on the journal's
+//!   own thread.
+//! - The rows of one call are one record: readers see all of them or none.
+//! - Delivery is at least once and in order of appending, to each consumer independently. A
+//!   consumer goes on where it had acknowledged, after a crash a little before (cursors are
+//!   saved at most every 200 ms); `Row::id` tells repeated rows.
+//! - The segments on disk never add up to more than `max_bytes`. What happens at the bound is
+//!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly.
+//! - Opening never fails because of what the files contain. Damage costs the records it
+//!   touches, no others, and is counted ([`Recovery`]).
+//!
+//! # On disk
+//!
+//! ```text
+//! lock                              held (flock) while a process uses the journal
+//! NUMBER-FIRSTROW-SALT.segment      records back to back, layout in `record.rs`
+//! cursors/CONSUMER.cursor           how far a consumer has acknowledged, see `cursor.rs`
+//! ```
+//!
+//! Directories have mode 0700 and files 0600 when we create them: rows contain conversations.
+//! Every row has a number, counted from the first one ever written; record headers and segment
+//! names carry it, which is why lost rows can be counted even when they cannot be read.
+//!
+//! # Recovery
+//!
+//! A process never appends to a segment of the one before it: it opens a new segment with its
+//! first append. So a torn record at the end of an older segment needs no repair, and nothing
+//! on disk is rewritten. Opening reads every segment that a consumer still needs (all of them
+//! when there is no consumer) and checks every record. Behind a damaged payload reading goes on
+//! at once, since the header tells the length; behind a damaged header it goes on at the next
+//! bytes that are a valid header *for that segment and offset*, which text in a prompt cannot
+//! be. A segment that cannot be read at all (`EIO`, `EACCES`) is left alone for the operator
+//! and counted as damage. Damage that appears later is skipped and counted when a consumer
+//! meets it.
+//!
+//! # What is lost when
+//!
+//! | event | lost |
+//! |---|---|
+//! | `kill -9`, panic, out of memory | nothing that `append` returned for |
+//! | loss of power, `sync = "always"` | nothing that `append` returned for |
+//! | loss of power, `sync = "os"` | what the kernel had not written back, typically up to 30 s |
+//! | full, drop-oldest | whole oldest segments, counted |
+//! | full, shed | nothing; `append` fails and admission should have refused (`is_full`) |
+//! | disk full or failing | the append in question; its error says so |
+//!
+//! An append that fails promises nothing, in both directions: after a failed sync its rows may
+//! still be delivered. The segment is closed then and the next append starts another.
+//!
+//! # Consumers and deletion
+//!
+//! A segment is deleted once every registered consumer has acknowledged all of it and the
+//! cursors that say so are saved. Registered is who has a cursor file, from the start of the
+//! process on, until [`Journal::retain_consumers`] leaves it out. Without any consumer the
+//! journal is a ring: it keeps the newest `max_bytes`, and what falls out was owed to nobody
+//! and does not count as dropped.
+//!
+//! # Locks
+//!
+//! `state` is held for bookkeeping and one `write(2)`, never across an `await`, a sync, a
+//! deletion or a read. `cursor_files` orders writing a cursor file and retiring its consumer,
+//! and is taken before `state`.
+
+mod cursor;
+mod keeper;
+mod reader;
+mod record;
+mod recovery;
+mod segment;
+mod state;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use keeper::Keeper;
+use state::State;
+
+pub use reader::{Batch, Consumer, ConsumerError};
+pub use record::{Row, RowKind};
+pub use recovery::Recovery;
+pub use state::{ConsumerStats, Position, Stats};
+pub use writer::AppendError;
+
+/// How a journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// A directory of our own; created if it is not there, its parents too.
+    pub path: PathBuf,
+    /// Size at which a new segment starts. Never more than a quarter of `max_bytes` is used.
+    pub segment_bytes: u64,
+    /// Bound on all segments together, at least [`SMALLEST_MAX_BYTES`].
+    pub max_bytes: u64,
+    pub when_full: WhenFull,
+    pub sync: SyncMode,
+}
+
+/// Below this the bookkeeping would be larger than the content.
+pub const SMALLEST_MAX_BYTES: u64 = 4096;
+
+/// What happens when the journal has reached its bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    DropOldest,
+    /// Refuse to append until the consumers catch up.
+    Shed,
+}
+
+/// When a row is forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// The operating system decides.
+    Os,
+    /// Before `append` returns.
+    Always,
+}
+
+/// Why a journal could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("journal bound of {max_bytes} bytes is below the smallest, {SMALLEST_MAX_BYTES}")]
+    Bounds { max_bytes: u64 },
+    /// A process that is about to end may still hold it; trying again can help.
+    #[error("journal {} is in use by another process", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot use journal directory {}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("cannot start the journal's thread")]
+    Thread { source: io::Error },
+}
+
+/// An open journal. Shared by everybody who appends, and kept by its consumers.
+///
+/// Dropping the last handle waits for syncs and deletions under way: milliseconds, at shutdown.
+#[derive(Debug)]
+pub struct Journal {
+    options: Options,
+    state: Mutex<State>,
+    cursor_files: Mutex<()>,
+    /// Number of the next row; changes wake the consumers.
+    tail: watch::Sender<u64>,
+    full: AtomicBool,
+    damaged_reads: AtomicU64,
+    read_errors: AtomicU64,
+    recovery: Recovery,
+    keeper: Keeper,
+    /// Released after the keeper has ended, hence the last field.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens or creates the journal. Blocks while it reads what is there.
+    pub fn open(options: Options) -> Result<Arc<Self>, JournalError> {
+        if options.max_bytes < SMALLEST_MAX_BYTES {
+            return Err(JournalError::Bounds {
+                max_bytes: options.max_bytes,
+            });
+        }
+        let opened = recovery::open(&options)?;
+        let keeper = Keeper::start(options.path.clone())
+            .map_err(|source| JournalError::Thread { source })?;
+        let journal = Self {
+            tail: watch::Sender::new(opened.state.next_row()),
+            full: AtomicBool::new(opened.state.is_full()),
+            state: Mutex::new(opened.state),
+            cursor_files: Mutex::new(()),
+            damaged_reads: AtomicU64::new(0),
+            read_errors: AtomicU64::new(0),
+            recovery: opened.recovery,
+            keeper,
+            _lock: opened.lock,
+            options,
+        };
+        journal.reclaim();
+        Ok(Arc::new(journal))
+    }
+
+    /// What opening found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// New calls should be refused: with [`WhenFull::Shed`], less than a sixteenth of the bound
+    /// is free. That sixteenth is for calls which were admitted already. Costs one atomic load.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Counts since the journal was opened, and sizes as they are now.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.with_state(|state| state.stats());
+        stats.damaged_reads = self.damaged_reads.load(Ordering::Relaxed);
+        stats.read_errors = self.read_errors.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// A consumer by its name. A new name starts at the oldest row there is; a known one where
+    /// it had acknowledged. One consumer a name at a time.
+    pub fn consumer(self: &Arc<Self>, name: &str) -> Result<Consumer, ConsumerError> {
+        Consumer::open(Arc::clone(self), name)
+    }
+
+    /// Forgets every consumer that is not named here: its cursor, and the rows kept for it
+    /// alone. Where one is still open, its `next_batch` gives `None`.
+    pub fn retain_consumers<S: AsRef<str>>(&self, names: &[S]) {
+        let files = lock(&self.cursor_files);
+        let retired = self.with_state(|state| state.retain_consumers(names));
+        for name in retired {
+            if let Err(error) = cursor::remove(&self.options.path, &name) {
+                tracing::warn!(consumer = name, %error, "cannot delete a cursor of the journal");
+            }
+        }
+        drop(files);
+        self.reclaim();
+        self.tail.send_modify(|_| {});
+    }
+
+    /// Deletes what no consumer needs any more.
+    fn reclaim(&self) {
+        let unneeded = self.with_state(State::reclaim);
+        self.delete(&unneeded);
+    }
+
+    fn delete(&self, segments: &[segment::Name]) {
+        for name in segments {
+            self.keeper.remove(name.path(&self.options.path));
+        }
+    }
+
+    fn with_state<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = lock(&self.state);
+        let result = work(&mut state);
+        self.full.store(state.is_full(), Ordering::Relaxed);
+        result
+    }
+}
+
+/// No code panics while it holds one of these locks; if it did, the values are still whole,
+/// because each is changed after the fallible part of the work.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

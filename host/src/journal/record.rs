@@ -1,0 +1,318 @@
+//! One record: the rows of one call, as bytes.
+//!
+//! Layout, all numbers little-endian:
+//!
+//! ```text
+//! header, 28 bytes                     payload, one entry a row
+//!  0  magic          FF 'T' 'J' FE      id             16 bytes (UUID)
+//!  4  payload length u32                kind           u8
+//!  8  first row      u64                inference id   16 bytes (UUID)
+//! 16  rows           u32                time           u64, Unix milliseconds
+//! 20  payload CRC    u32                JSON length    u32
+//! 24  header CRC     u32                JSON
+//! ```
+//!
+//! Both checksums are CRC-32C. The header's covers the bytes before it, the salt of the segment
+//! (see `segment.rs`) and the offset of the record in it. So a header is only valid at the place
+//! it was written to: neither bytes of a client's prompt nor remains of an older file pass for
+//! a record when a reader looks for the next one behind damage. `FF` and `FE` never occur in
+//! UTF-8, so in practice a search does not even stop inside a payload.
+
+use uuid::Uuid;
+
+use super::AppendError;
+
+pub(super) const MAGIC: [u8; 4] = [0xFF, b'T', b'J', 0xFE];
+pub(super) const HEADER_BYTES: usize = 28;
+/// Bytes of a row beside its JSON.
+const ROW_BYTES: usize = 16 + 1 + 16 + 8 + 4;
+/// A record is held in memory as a whole, by whoever writes and by whoever reads it.
+pub(super) const MAX_RECORD_BYTES: u64 = 128 << 20;
+
+/// One row of the record of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// UUIDv7; tells a row that is delivered twice.
+    pub id: Uuid,
+    pub kind: RowKind,
+    /// The call that the row belongs to; its own id for an inference.
+    pub inference_id: Uuid,
+    pub time_unix_ms: u64,
+    /// The whole row, without secrets.
+    pub json: Vec<u8>,
+}
+
+/// What a row tells about. The numbers are those on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RowKind {
+    /// One call by a client.
+    Inference = 1,
+    /// One attempt at an endpoint.
+    ModelInference = 2,
+    Feedback = 3,
+    Decision = 4,
+    PluginEvent = 5,
+    Snapshot = 6,
+}
+
+impl RowKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Inference,
+            2 => Self::ModelInference,
+            3 => Self::Feedback,
+            4 => Self::Decision,
+            5 => Self::PluginEvent,
+            6 => Self::Snapshot,
+            _ => return None,
+        })
+    }
+}
+
+/// A record that only lacks its place: the part of the work that needs no lock.
+pub(super) struct Encoded {
+    /// Room for the header, then the payload.
+    bytes: Vec<u8>,
+    rows: u32,
+    payload_length: u32,
+    payload_checksum: u32,
+}
+
+impl Encoded {
+    /// `limit`: bytes of the longest record that the journal takes.
+    pub(super) fn new(rows: &[Row], limit: u64) -> Result<Self, AppendError> {
+        let payload_length: usize = rows.iter().map(|row| ROW_BYTES + row.json.len()).sum();
+        let length = payload_length.saturating_add(HEADER_BYTES) as u64;
+        let too_long = AppendError::TooLong {
+            bytes: length,
+            limit,
+        };
+        let (Ok(payload_length), Ok(count)) =
+            (u32::try_from(payload_length), u32::try_from(rows.len()))
+        else {
+            return Err(too_long);
+        };
+        if length > limit {
+            return Err(too_long);
+        }
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + payload_length as usize);
+        bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        for row in rows {
+            encode_row(row, &mut bytes);
+        }
+        let payload_checksum = crc32c::crc32c(bytes.get(HEADER_BYTES..).unwrap_or_default());
+        Ok(Self {
+            bytes,
+            rows: count,
+            payload_length,
+            payload_checksum,
+        })
+    }
+
+    /// Bytes of the whole record.
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    pub(super) fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// The finished record for this place.
+    pub(super) fn placed(&mut self, salt: u64, offset: u64, first_row: u64) -> &[u8] {
+        let header = Header {
+            payload_length: self.payload_length,
+            first_row,
+            rows: self.rows,
+            payload_checksum: self.payload_checksum,
+        };
+        let encoded = header.encode(salt, offset);
+        for (place, byte) in self.bytes.iter_mut().zip(encoded) {
+            *place = byte;
+        }
+        &self.bytes
+    }
+}
+
+fn encode_row(row: &Row, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(row.id.as_bytes());
+    bytes.push(row.kind as u8);
+    bytes.extend_from_slice(row.inference_id.as_bytes());
+    bytes.extend_from_slice(&row.time_unix_ms.to_le_bytes());
+    // The caller checked that the sum of all lengths fits.
+    bytes.extend_from_slice(&(row.json.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&row.json);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) payload_length: u32,
+    pub(super) first_row: u64,
+    pub(super) rows: u32,
+    payload_checksum: u32,
+}
+
+impl Header {
+    fn encode(self, salt: u64, offset: u64) -> [u8; HEADER_BYTES] {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&self.payload_length.to_le_bytes());
+        bytes.extend_from_slice(&self.first_row.to_le_bytes());
+        bytes.extend_from_slice(&self.rows.to_le_bytes());
+        bytes.extend_from_slice(&self.payload_checksum.to_le_bytes());
+        let checksum = header_checksum(&bytes, salt, offset);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        let mut header = [0; HEADER_BYTES];
+        for (place, byte) in header.iter_mut().zip(bytes) {
+            *place = byte;
+        }
+        header
+    }
+
+    /// The header at the front of `bytes`, if it was written for this place.
+    pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Option<Self> {
+        let covered = bytes.get(..HEADER_BYTES - 4)?;
+        let mut fields = Fields(bytes);
+        if fields.array()? != MAGIC {
+            return None;
+        }
+        let header = Self {
+            payload_length: fields.u32()?,
+            first_row: fields.u64()?,
+            rows: fields.u32()?,
+            payload_checksum: fields.u32()?,
+        };
+        (fields.u32()? == header_checksum(covered, salt, offset)).then_some(header)
+    }
+
+    /// Number of the row after the record's last.
+    pub(super) fn end_row(&self) -> u64 {
+        self.first_row.saturating_add(u64::from(self.rows))
+    }
+
+    /// Bytes of the whole record.
+    pub(super) fn record_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.payload_length)
+    }
+
+    pub(super) fn matches(&self, payload: &[u8]) -> bool {
+        crc32c::crc32c(payload) == self.payload_checksum
+    }
+}
+
+fn header_checksum(covered: &[u8], salt: u64, offset: u64) -> u32 {
+    let checksum = crc32c::crc32c(covered);
+    let checksum = crc32c::crc32c_append(checksum, &salt.to_le_bytes());
+    crc32c::crc32c_append(checksum, &offset.to_le_bytes())
+}
+
+/// The rows of a payload whose checksum was right; absent if it is no payload of this version.
+pub(super) fn decode_rows(payload: &[u8], count: u32) -> Option<Vec<Row>> {
+    // The shortest row bounds what the count may make us reserve.
+    let possible = payload.len() / ROW_BYTES;
+    let mut rows = Vec::with_capacity(possible.min(count as usize));
+    let mut fields = Fields(payload);
+    for _ in 0..count {
+        rows.push(Row {
+            id: Uuid::from_bytes(fields.array()?),
+            kind: fields.array::<1>().and_then(|[b]| RowKind::from_byte(b))?,
+            inference_id: Uuid::from_bytes(fields.array()?),
+            time_unix_ms: fields.u64()?,
+            json: fields.json()?,
+        });
+    }
+    fields.0.is_empty().then_some(rows)
+}
+
+/// Takes values from the front of a slice.
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl Fields<'_> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (front, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*front)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn json(&mut self) -> Option<Vec<u8>> {
+        let length = self.u32()? as usize;
+        let (json, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(json.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn row(json: Vec<u8>) -> Row {
+        Row {
+            id: Uuid::now_v7(),
+            kind: RowKind::Decision,
+            inference_id: Uuid::now_v7(),
+            time_unix_ms: 1_700_000_000_000,
+            json,
+        }
+    }
+
+    #[test]
+    fn record_is_valid_only_at_its_own_place() {
+        let mut record = Encoded::new(&[row(b"{}".to_vec())], 1000).unwrap();
+        let bytes = record.placed(7, 100, 3).to_vec();
+        assert_eq!(Header::decode(&bytes, 7, 100).unwrap().first_row, 3);
+        assert_eq!(Header::decode(&bytes, 8, 100), None);
+        assert_eq!(Header::decode(&bytes, 7, 101), None);
+    }
+
+    #[test]
+    fn record_over_the_limit_is_refused() {
+        let rows = [row(vec![b' '; 1000])];
+        assert!(matches!(
+            Encoded::new(&rows, 1000),
+            Err(AppendError::TooLong {
+                bytes: 1073,
+                limit: 1000
+            })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_survive_encoding(bodies in prop::collection::vec(
+            prop::collection::vec(any::<u8>(), 0..50), 1..5,
+        )) {
+            let rows: Vec<Row> = bodies.into_iter().map(row).collect();
+            let mut record = Encoded::new(&rows, 1 << 20).unwrap();
+            let count = record.rows();
+            let bytes = record.placed(1, 0, 0);
+            let header = Header::decode(bytes, 1, 0).unwrap();
+            prop_assert_eq!(header.record_bytes(), bytes.len() as u64);
+            prop_assert!(header.matches(&bytes[HEADER_BYTES..]));
+            prop_assert_eq!(decode_rows(&bytes[HEADER_BYTES..], count), Some(rows));
+        }
+
+        #[test]
+        fn arbitrary_payload_never_panics(
+            payload in prop::collection::vec(any::<u8>(), 0..200),
+            count in any::<u32>(),
+        ) {
+            if let Some(rows) = decode_rows(&payload, count) {
+                prop_assert_eq!(rows.len(), count as usize);
+            }
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The journal's bookkeeping: segments, consumers, counts. Pure; does no I/O.
+//!
+//! Decides what may be deleted, what must be when the bound is reached, and what a consumer
+//! reads next. Segments are ordered by number, and only ever leave at the front.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::keeper::SegmentFile;
+use super::segment::{Name, Segment};
+use super::{Options, WhenFull};
+
+/// A place between two records. Ordered as the rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    /// Number of the next row.
+    pub(super) row: u64,
+}
+
+impl Position {
+    fn covers(&self, segment: &Segment) -> bool {
+        // A segment without records has nothing to wait for.
+        segment.length == 0
+            || self.segment > segment.name.number
+            || (self.segment == segment.name.number && self.offset >= segment.length)
+    }
+}
+
+/// Counts since the journal was opened, and sizes as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// On disk, segments only.
+    pub bytes: u64,
+    pub segments: u64,
+    pub appended_rows: u64,
+    /// Rows deleted at the bound that at least one consumer had not acknowledged.
+    pub dropped_rows: u64,
+    /// Appends that failed because the disk did.
+    pub write_errors: u64,
+    /// Damaged stretches that consumers met, beside those in `Recovery`.
+    pub damaged_reads: u64,
+    /// Failed attempts to read a segment; each is tried again.
+    pub read_errors: u64,
+    pub consumers: Vec<ConsumerStats>,
+}
+
+/// How a consumer stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerStats {
+    pub name: String,
+    /// Rows it has not acknowledged. Rows that damage destroyed count until it is past them.
+    pub lag_rows: u64,
+    pub lag_bytes: u64,
+    /// Rows it never got since the journal was opened: dropped before it came to them, or
+    /// damaged.
+    pub lost_rows: u64,
+}
+
+/// What the journal knows of a consumer, open or not.
+#[derive(Debug)]
+struct Registration {
+    acked: Position,
+    /// The last position that was written to its cursor file.
+    saved: Position,
+    /// Tells the consumer that is open from those that were open under this name before.
+    open: Option<u64>,
+    lost_rows: u64,
+}
+
+/// A consumer as long as it is open.
+#[derive(Debug, Clone)]
+pub(super) struct ConsumerKey {
+    pub(super) name: String,
+    id: u64,
+}
+
+/// What a consumer that opens has to know.
+#[derive(Debug)]
+pub(super) struct OpenedConsumer {
+    pub(super) key: ConsumerKey,
+    pub(super) acked: Position,
+    /// It was not registered before, so it has no cursor file yet.
+    pub(super) new: bool,
+}
+
+/// The segment that is written to: the last of the list.
+#[derive(Debug, Clone)]
+pub(super) struct Active {
+    pub(super) file: Arc<SegmentFile>,
+    pub(super) name: Name,
+    pub(super) length: u64,
+}
+
+/// What `make_room` could do.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// No longer part of the journal: to be deleted, whether or not there is room now.
+    pub(super) removed: Vec<Name>,
+    pub(super) fits: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    max_bytes: u64,
+    when_full: WhenFull,
+    segments: VecDeque<Segment>,
+    active: Option<Arc<SegmentFile>>,
+    bytes: u64,
+    next_row: u64,
+    next_number: u64,
+    /// A segment was created since the directory was synced last.
+    pub(super) directory_unsynced: bool,
+    consumers: BTreeMap<String, Registration>,
+    opened_consumers: u64,
+    appended_rows: u64,
+    dropped_rows: u64,
+    write_errors: u64,
+}
+
+impl State {
+    /// `next_row` and `next_number` must be above all that was ever used.
+    pub(super) fn new(
+        options: &Options,
+        segments: VecDeque<Segment>,
+        cursors: BTreeMap<String, Position>,
+        next_row: u64,
+        next_number: u64,
+    ) -> Self {
+        let consumers = cursors
+            .into_iter()
+            .map(|(name, position)| (name, Registration::at(position)))
+            .collect();
+        Self {
+            max_bytes: options.max_bytes,
+            when_full: options.when_full,
+            bytes: segments.iter().map(|segment| segment.file_bytes).sum(),
+            segments,
+            active: None,
+            next_row,
+            next_number,
+            directory_unsynced: false,
+            consumers,
+            opened_consumers: 0,
+            appended_rows: 0,
+            dropped_rows: 0,
+            write_errors: 0,
+        }
+    }
+
+    pub(super) fn next_row(&self) -> u64 {
+        self.next_row
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        !self.may_drop() && self.bytes > self.max_bytes - self.max_bytes / 16
+    }
+
+    /// Where the next record will end up or has ended: behind everything.
+    pub(super) fn tail(&self) -> Position {
+        let (segment, offset) = match self.segments.back() {
+            Some(last) => (last.name.number, last.length),
+            None => (self.next_number, 0),
+        };
+        Position {
+            segment,
+            offset,
+            row: self.next_row,
+        }
+    }
+
+    /// Takes segments out of the journal until `need` more bytes fit, as far as that may be.
+    pub(super) fn make_room(&mut self, need: u64) -> Room {
+        let limit = self.max_bytes.saturating_sub(need);
+        if self.bytes > limit && self.consumers_saved_all() {
+            self.seal();
+        }
+        let mut removed = if self.bytes > limit {
+            self.reclaim()
+        } else {
+            Vec::new()
+        };
+        while self.bytes > limit && self.may_drop() {
+            if self.segments.len() == 1 {
+                self.seal();
+            }
+            let Some(segment) = self.pop_front() else {
+                break;
+            };
+            if let Some(row) = self.consumers.values().map(|one| one.acked.row).min() {
+                self.dropped_rows += segment.rows_from(row);
+            }
+            removed.push(segment.name);
+        }
+        Room {
+            removed,
+            fits: self.bytes <= limit,
+        }
+    }
+
+    /// Names of the segments that every consumer is done with, now no longer part of the
+    /// journal. None when there is no consumer.
+    pub(super) fn reclaim(&mut self) -> Vec<Name> {
+        let mut removed = Vec::new();
+        let Some(saved) = self.consumers.values().map(|one| one.saved).min() else {
+            return removed;
+        };
+        let sealed = self.segments.len() - usize::from(self.active.is_some());
+        for _ in 0..sealed {
+            if !self.segments.front().is_some_and(|one| saved.covers(one)) {
+                break;
+            }
+            removed.extend(self.pop_front().map(|segment| segment.name));
+        }
+        removed
+    }
+
+    /// The segment to append to, while one is open.
+    pub(super) fn active(&self) -> Option<Active> {
+        let last = self.segments.back()?;
+        self.active.as_ref().map(|file| Active {
+            file: Arc::clone(file),
+            name: last.name,
+            length: last.length,
+        })
+    }
+
+    /// The name for a new segment.
+    pub(super) fn next_name(&self, salt: u64) -> Name {
+        Name {
+            number: self.next_number,
+            first_row: self.next_row,
+            salt,
+        }
+    }
+
+    /// A segment was created by its `next_name`.
+    pub(super) fn activate(&mut self, name: Name, file: Arc<SegmentFile>) {
+        self.segments.push_back(Segment {
+            name,
+            length: 0,
+            file_bytes: 0,
+            end_row: name.first_row,
+            gaps: Vec::new(),
+        });
+        self.active = Some(file);
+        self.next_number = name.number + 1;
+        self.directory_unsynced = true;
+    }
+
+    /// Nothing more is appended to the active segment.
+    pub(super) fn seal(&mut self) {
+        self.active = None;
+    }
+
+    /// As `seal`, if that file is still the active one.
+    pub(super) fn seal_file(&mut self, file: &Arc<SegmentFile>) {
+        if self.active.as_ref().is_some_and(|it| Arc::ptr_eq(it, file)) {
+            self.seal();
+        }
+    }
+
+    /// The active segment got a record.
+    pub(super) fn appended(&mut self, bytes: u64, rows: u32) {
+        self.next_row += u64::from(rows);
+        self.appended_rows += u64::from(rows);
+        self.bytes += bytes;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.length += bytes;
+            segment.file_bytes = segment.length;
+            segment.end_row = self.next_row;
+        }
+    }
+
+    /// Writing to the active segment failed, which is closed by that; `file_bytes` is what it
+    /// takes on disk now. Gives its name if it has no record and must be deleted.
+    pub(super) fn append_failed(&mut self, file_bytes: u64) -> Option<Name> {
+        self.write_errors += 1;
+        self.seal();
+        let segment = self.segments.back_mut()?;
+        if segment.length == 0 {
+            let name = segment.name;
+            self.segments.pop_back();
+            return Some(name);
+        }
+        self.bytes = self.bytes - segment.file_bytes + file_bytes;
+        segment.file_bytes = file_bytes;
+        None
+    }
+
+    pub(super) fn count_write_error(&mut self) {
+        self.write_errors += 1;
+    }
+
+    /// The segment that holds the records from `position` on and the end of its records.
+    /// Moves the position to that segment; absent: everything was read.
+    pub(super) fn locate(&self, position: &mut Position) -> Option<(Name, u64)> {
+        let index = self
+            .segments
+            .partition_point(|segment| segment.name.number < position.segment);
+        let found = self
+            .segments
+            .range(index..)
+            .find(|segment| !position.covers(segment))?;
+        if found.name.number != position.segment {
+            position.segment = found.name.number;
+            position.offset = 0;
+        }
+        Some((found.name, found.length))
+    }
+
+    /// Absent: a consumer of this name is open already.
+    pub(super) fn open_consumer(&mut self, name: &str) -> Option<OpenedConsumer> {
+        let tail = self.tail();
+        let oldest = self.segments.front().map_or(tail, |first| Position {
+            segment: first.name.number,
+            offset: 0,
+            row: first.name.first_row,
+        });
+        let new = !self.consumers.contains_key(name);
+        let consumer = self
+            .consumers
+            .entry(name.to_owned())
+            .or_insert_with(|| Registration::at(oldest));
+        if consumer.open.is_some() {
+            return None;
+        }
+        self.opened_consumers += 1;
+        consumer.open = Some(self.opened_consumers);
+        let key = ConsumerKey {
+            name: name.to_owned(),
+            id: self.opened_consumers,
+        };
+        Some(OpenedConsumer {
+            key,
+            acked: consumer.acked,
+            new,
+        })
+    }
+
+    pub(super) fn close_consumer(&mut self, key: &ConsumerKey) {
+        if let Some(consumer) = self.consumer(key) {
+            consumer.open = None;
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, key: &ConsumerKey, position: Position) {
+        if let Some(consumer) = self.consumer(key) {
+            consumer.acked = consumer.acked.max(position);
+        }
+    }
+
+    /// It was not retired.
+    pub(super) fn is_registered(&mut self, key: &ConsumerKey) -> bool {
+        self.consumer(key).is_some()
+    }
+
+    /// The cursor file holds this position now.
+    pub(super) fn saved(&mut self, key: &ConsumerKey, position: Position) {
+        if let Some(consumer) = self.consumer(key) {
+            consumer.saved = position;
+        }
+    }
+
+    pub(super) fn count_lost(&mut self, key: &ConsumerKey, rows: u64) {
+        if let Some(consumer) = self.consumer(key) {
+            consumer.lost_rows += rows;
+        }
+    }
+
+    fn consumer(&mut self, key: &ConsumerKey) -> Option<&mut Registration> {
+        self.consumers
+            .get_mut(&key.name)
+            .filter(|consumer| consumer.open == Some(key.id))
+    }
+
+    /// Forgets all consumers but these; gives the names of the forgotten.
+    pub(super) fn retain_consumers<S: AsRef<str>>(&mut self, names: &[S]) -> Vec<String> {
+        let mut retired = Vec::new();
+        self.consumers.retain(|name, _| {
+            let keep = names.iter().any(|kept| kept.as_ref() == name);
+            if !keep {
+                retired.push(name.clone());
+            }
+            keep
+        });
+        retired
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let consumers = self
+            .consumers
+            .iter()
+            .map(|(name, consumer)| ConsumerStats {
+                name: name.clone(),
+                lag_rows: self.lag_rows(&consumer.acked),
+                lag_bytes: self.lag_bytes(&consumer.acked),
+                lost_rows: consumer.lost_rows,
+            })
+            .collect();
+        Stats {
+            bytes: self.bytes,
+            segments: self.segments.len() as u64,
+            appended_rows: self.appended_rows,
+            dropped_rows: self.dropped_rows,
+            write_errors: self.write_errors,
+            damaged_reads: 0,
+            read_errors: 0,
+            consumers,
+        }
+    }
+
+    fn lag_rows(&self, acked: &Position) -> u64 {
+        let oldest = self
+            .segments
+            .front()
+            .map_or(self.next_row, |first| first.name.first_row.max(acked.row));
+        self.next_row.saturating_sub(oldest)
+    }
+
+    fn lag_bytes(&self, acked: &Position) -> u64 {
+        self.segments
+            .iter()
+            .filter(|segment| !acked.covers(segment))
+            .map(|segment| {
+                let own = segment.name.number == acked.segment;
+                segment.length - if own { acked.offset } else { 0 }
+            })
+            .sum()
+    }
+
+    /// Rows may be deleted unread: so it is configured, or nobody is to read them.
+    fn may_drop(&self) -> bool {
+        self.when_full == WhenFull::DropOldest || self.consumers.is_empty()
+    }
+
+    fn consumers_saved_all(&self) -> bool {
+        self.segments
+            .back()
+            .is_some_and(|last| self.consumers.values().all(|one| one.saved.covers(last)))
+    }
+
+    fn pop_front(&mut self) -> Option<Segment> {
+        let segment = self.segments.pop_front()?;
+        self.bytes -= segment.file_bytes;
+        Some(segment)
+    }
+}
+
+impl Registration {
+    fn at(position: Position) -> Self {
+        Self {
+            acked: position,
+            saved: position,
+            open: None,
+            lost_rows: 0,
+        }
+    }
+}

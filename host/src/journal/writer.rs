@@ -1,0 +1,179 @@
+//! Appending: one record a call, written by the caller's thread.
+//!
+//! A record is written at its place with one `write(2)` under the state lock (a few
+//! microseconds for a few KiB: less than handing it to another thread). When that fails, the
+//! half-written bytes are cut off and the segment is closed, so a reader never comes to them
+//! and the next append starts from a clean file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::keeper::{SegmentFile, Synced};
+use super::record::{Encoded, MAX_RECORD_BYTES, Row};
+use super::segment::Name;
+use super::state::{Active, Position, State};
+use super::{Journal, SyncMode};
+
+/// Why rows are not in the journal, or not certain to be.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("journal is full: consumers must catch up first")]
+    Full,
+    #[error("record of {bytes} bytes is longer than the journal takes, {limit}")]
+    TooLong { bytes: u64, limit: u64 },
+    #[error("cannot create journal segment {}", path.display())]
+    Create { path: PathBuf, source: io::Error },
+    #[error("cannot write to the journal")]
+    Write { source: io::Error },
+    /// The rows are written, will likely be delivered, but may not survive a loss of power.
+    #[error("cannot sync the journal")]
+    Sync { source: Arc<io::Error> },
+    /// As `Sync`: the thread that syncs is gone.
+    #[error("journal cannot sync any more")]
+    Stopped,
+}
+
+/// What a synced append still has to wait for.
+type Receipt = (Arc<SegmentFile>, oneshot::Receiver<Synced>);
+
+impl Journal {
+    /// Appends the rows of one call as one record; gives the position behind it. No rows are no
+    /// record.
+    ///
+    /// Cancel safe: a future dropped before it was polled has done nothing; after that the
+    /// record is written as a whole, and is synced with the others even if nobody waits.
+    pub async fn append(&self, rows: &[Row]) -> Result<Position, AppendError> {
+        if rows.is_empty() {
+            return Ok(self.with_state(|state| state.tail()));
+        }
+        let record = Encoded::new(rows, self.record_limit())?;
+        let (position, receipt) = self.write(record)?;
+        let Some((file, synced)) = receipt else {
+            return Ok(position);
+        };
+        match synced.await {
+            Ok(Ok(())) => Ok(position),
+            Ok(Err(source)) => {
+                self.with_state(|state| {
+                    state.count_write_error();
+                    state.seal_file(&file);
+                });
+                Err(AppendError::Sync { source })
+            }
+            Err(_) => Err(AppendError::Stopped),
+        }
+    }
+
+    /// Four segments fit into the bound, so dropping the oldest never empties the journal.
+    fn segment_limit(&self) -> u64 {
+        self.options.segment_bytes.min(self.options.max_bytes / 4)
+    }
+
+    fn record_limit(&self) -> u64 {
+        MAX_RECORD_BYTES.min(self.options.max_bytes / 4)
+    }
+
+    fn write(&self, mut record: Encoded) -> Result<(Position, Option<Receipt>), AppendError> {
+        let (removed, outcome) = self.with_state(|state| {
+            let room = state.make_room(record.len());
+            let outcome = if room.fits {
+                self.write_record(state, &mut record)
+            } else {
+                Err(AppendError::Full)
+            };
+            (room.removed, outcome)
+        });
+        self.delete(&removed);
+        outcome
+    }
+
+    fn write_record(
+        &self,
+        state: &mut State,
+        record: &mut Encoded,
+    ) -> Result<(Position, Option<Receipt>), AppendError> {
+        let active = self.writable_segment(state, record.len())?;
+        let bytes = record.placed(active.name.salt, active.length, state.next_row());
+        if let Err(source) = active.file.file.write_all_at(bytes, active.length) {
+            self.undo(state, &active);
+            return Err(AppendError::Write { source });
+        }
+        state.appended(record.len(), record.rows());
+        let position = state.tail();
+        self.tail.send_replace(state.next_row());
+        let receipt = match self.options.sync {
+            SyncMode::Os => None,
+            // Queued under the state lock: the sync cannot come before the write it is for,
+            // nor the first sync of a file before that of its directory entry.
+            SyncMode::Always => {
+                let directory = std::mem::take(&mut state.directory_unsynced);
+                let synced = self.keeper.sync(Arc::clone(&active.file), directory);
+                Some((active.file, synced))
+            }
+        };
+        Ok((position, receipt))
+    }
+
+    /// The segment for a record of `need` bytes: the open one if it takes it, else a new one.
+    fn writable_segment(&self, state: &mut State, need: u64) -> Result<Active, AppendError> {
+        if let Some(active) = state.active() {
+            let fits = active.length.saturating_add(need) <= self.segment_limit();
+            let sound = !active.file.suspect.load(Ordering::Acquire);
+            if sound && (fits || active.length == 0) {
+                return Ok(active);
+            }
+            state.seal();
+        }
+        let (_, salt) = Uuid::now_v7().as_u64_pair();
+        let name = state.next_name(salt);
+        match self.create(name) {
+            Ok(file) => {
+                state.activate(name, Arc::clone(&file));
+                Ok(Active {
+                    file,
+                    name,
+                    length: 0,
+                })
+            }
+            Err(source) => {
+                state.count_write_error();
+                let path = name.path(&self.options.path);
+                Err(AppendError::Create { path, source })
+            }
+        }
+    }
+
+    fn create(&self, name: Name) -> io::Result<Arc<SegmentFile>> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(name.path(&self.options.path))?;
+        Ok(Arc::new(SegmentFile {
+            file,
+            suspect: AtomicBool::new(false),
+        }))
+    }
+
+    /// Cuts off what a failed write left behind, as far as the disk still lets us.
+    fn undo(&self, state: &mut State, active: &Active) {
+        let file_bytes = match active.file.file.set_len(active.length) {
+            Ok(()) => active.length,
+            Err(_) => file_bytes(&active.file.file).unwrap_or(active.length),
+        };
+        if let Some(empty) = state.append_failed(file_bytes) {
+            self.delete(&[empty]);
+        }
+    }
+}
+
+fn file_bytes(file: &File) -> io::Result<u64> {
+    file.metadata().map(|metadata: fs::Metadata| metadata.len())
+}

@@ -1,0 +1,24 @@
+//! The Torana gateway as a library: everything behind the binary `torana`.
+//!
+//! Reading order: [`command`] starts [`gateway`], which owns the current [`snapshot`];
+//! [`request`] takes each request through its stages; [`plugin`] holds the sandboxed
+//! components that stages call; [`routing`] decides, [`upstream`] reaches providers,
+//! [`journal`] keeps the rows, [`delivery`] takes them to sinks, [`admin`] tells operators
+//! how it goes.
+
+pub mod admin;
+pub mod bundled;
+pub mod command;
+pub mod config;
+pub mod delivery;
+pub mod error;
+pub mod gateway;
+pub mod journal;
+pub mod metrics;
+pub mod plugin;
+pub mod request;
+pub mod routing;
+pub mod shutdown;
+pub mod snapshot;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,290 @@
+//! Every metric of the gateway, in one place, for Prometheus.
+//!
+//! `docs/operating.md` documents each; a test holds it against what `/metrics` gives.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use torana_wire::chat::Usage;
+
+use crate::gateway::Gateway;
+use crate::request::reply::ReplyBody;
+use crate::routing::statistics::Observation;
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// What the gateway itself adds lies between ten microseconds and a bad millisecond.
+const OVERHEAD_BUCKETS: [f64; 13] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1,
+];
+
+/// Providers answer in tens of milliseconds to minutes.
+const LATENCY_BUCKETS: [f64; 13] =
+    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    outcome: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    endpoint: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabels {
+    endpoint: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    endpoint: String,
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: String,
+}
+
+/// All metrics. The fields are cheap to update from any thread.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    in_flight: Gauge,
+    duration: Histogram,
+    overhead: Histogram,
+    attempts: Family<AttemptLabels, Counter>,
+    ttft: Family<EndpointLabels, Histogram>,
+    tokens: Family<TokenLabels, Counter>,
+    reloads: Family<ResultLabels, Counter>,
+    rows_lost: Counter,
+    read: ReadAtScrape,
+}
+
+/// Values that others keep and a scrape reads.
+#[derive(Default)]
+struct ReadAtScrape {
+    generation: Gauge,
+    journal_bytes: Gauge,
+    journal_rows: Counter,
+    journal_dropped: Counter,
+    sink_lag: Family<SinkLabels, Gauge>,
+    sink_rejected: Family<SinkLabels, Counter>,
+    plugin_calls: Family<PluginLabels, Counter>,
+    plugin_busy: Family<PluginLabels, Counter<f64, AtomicU64>>,
+    plugin_kills: Family<PluginLabels, Counter>,
+    plugin_memory: Family<PluginLabels, Gauge>,
+    plugin_quarantined: Family<PluginLabels, Gauge>,
+    endpoint_error_rate: Family<EndpointLabels, FloatGauge>,
+    endpoint_in_flight: Family<EndpointLabels, Gauge>,
+}
+
+fn latency() -> Histogram {
+    Histogram::new(LATENCY_BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("torana"),
+            requests: Family::default(),
+            in_flight: Gauge::default(),
+            duration: latency(),
+            overhead: Histogram::new(OVERHEAD_BUCKETS),
+            attempts: Family::default(),
+            ttft: Family::new_with_constructor(latency),
+            tokens: Family::default(),
+            reloads: Family::default(),
+            rows_lost: Counter::default(),
+            read: ReadAtScrape::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Inferences by outcome and status", self.requests.clone());
+        registry.register("requests_in_flight", "Chat requests being served", self.in_flight.clone());
+        registry.register_with_unit("request_duration", "From the request to the last byte", Unit::Seconds, self.duration.clone());
+        registry.register_with_unit("overhead", "What the gateway itself took", Unit::Seconds, self.overhead.clone());
+        registry.register("attempts", "Attempts at endpoints by outcome", self.attempts.clone());
+        registry.register_with_unit("time_to_first_token", "From the attempt to the first content", Unit::Seconds, self.ttft.clone());
+        registry.register("tokens", "Tokens by endpoint and class", self.tokens.clone());
+        registry.register("reloads", "Reloads by result", self.reloads.clone());
+        registry.register("journal_rows_lost", "Rows that could not be written to the journal", self.rows_lost.clone());
+        let read = &self.read;
+        registry.register("generation", "Generation of the current snapshot", read.generation.clone());
+        registry.register("journal_bytes", "Bytes of the journal on disk", read.journal_bytes.clone());
+        registry.register("journal_rows", "Rows written to the journal", read.journal_rows.clone());
+        registry.register("journal_rows_dropped", "Rows dropped at the journal's bound before every sink had them", read.journal_dropped.clone());
+        registry.register("sink_lag_rows", "Rows a sink has not acknowledged", read.sink_lag.clone());
+        registry.register("sink_rejected_rows", "Rows a sink refused for good", read.sink_rejected.clone());
+        registry.register("plugin_calls", "Calls into a plugin", read.plugin_calls.clone());
+        registry.register_with_unit("plugin_busy", "Time spent inside a plugin", Unit::Seconds, read.plugin_busy.clone());
+        registry.register("plugin_kills", "Calls ended by a trap or a bound", read.plugin_kills.clone());
+        registry.register("plugin_memory_peak_bytes", "Largest memory of any instance", read.plugin_memory.clone());
+        registry.register("plugin_quarantined", "1 while a plugin is out of service", read.plugin_quarantined.clone());
+        registry.register("endpoint_error_rate", "Share of failed calls of late", read.endpoint_error_rate.clone());
+        registry.register("endpoint_in_flight", "Requests running at an endpoint", read.endpoint_in_flight.clone());
+    }
+
+    pub fn request_finished(
+        &self,
+        outcome: &'static str,
+        status: u16,
+        duration: Duration,
+        overhead: Duration,
+    ) {
+        self.requests.get_or_create(&RequestLabels { outcome, status }).inc();
+        self.duration.observe(duration.as_secs_f64());
+        self.overhead.observe(overhead.as_secs_f64());
+    }
+
+    /// A request is served until the guard, or the body it goes into, is dropped.
+    pub fn running(&self) -> Running {
+        self.in_flight.inc();
+        Running(self.in_flight.clone())
+    }
+
+    pub fn attempt_finished(
+        &self,
+        endpoint: &str,
+        observation: &Observation,
+        usage: Option<&Usage>,
+    ) {
+        let endpoint = endpoint.to_owned();
+        let outcome = observation.error.map_or("ok", torana_wire::error::CallErrorKind::as_str);
+        let labels = AttemptLabels { endpoint: endpoint.clone(), outcome };
+        self.attempts.get_or_create(&labels).inc();
+        let labels = EndpointLabels { endpoint: endpoint.clone() };
+        if let Some(ttft) = observation.ttft {
+            self.ttft.get_or_create(&labels).observe(ttft.as_secs_f64());
+        }
+        let Some(usage) = usage else { return };
+        for (class, tokens) in [
+            ("input", usage.input),
+            ("output", usage.output),
+            ("cached_input", usage.cached_input),
+            ("reasoning", usage.reasoning),
+        ] {
+            let labels = TokenLabels { endpoint: endpoint.clone(), class };
+            self.tokens.get_or_create(&labels).inc_by(tokens);
+        }
+    }
+
+    pub fn reloaded(&self, accepted: bool) {
+        let result = if accepted { "accepted" } else { "refused" };
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    pub fn rows_lost(&self, rows: usize) {
+        self.rows_lost.inc_by(rows as u64);
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn encode(&self, gateway: &Gateway) -> String {
+        self.read.refresh(gateway);
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            // Writing to a string fails only when a metric refuses to encode itself.
+            let _infallible = write!(text, "# a metric could not be encoded\n");
+        }
+        text
+    }
+}
+
+impl ReadAtScrape {
+    fn refresh(&self, gateway: &Gateway) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let snapshot = gateway.snapshot();
+        self.generation.set(signed(snapshot.generation));
+
+        let journal = gateway.journal.stats();
+        self.journal_bytes.set(signed(journal.bytes));
+        self.journal_rows.inner().store(journal.appended_rows, Relaxed);
+        self.journal_dropped.inner().store(journal.dropped_rows, Relaxed);
+        self.sink_lag.clear();
+        for consumer in journal.consumers {
+            let labels = SinkLabels { sink: consumer.name };
+            self.sink_lag.get_or_create(&labels).set(signed(consumer.lag_rows));
+        }
+        for (sink, rows) in gateway.deliveries.rejected() {
+            self.sink_rejected.get_or_create(&SinkLabels { sink }).inner().store(rows, Relaxed);
+        }
+
+        for (plugin, account) in gateway.catalog.accounts() {
+            let labels = PluginLabels { plugin };
+            self.plugin_calls.get_or_create(&labels).inner().store(account.calls, Relaxed);
+            #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^52 are years")]
+            let busy = account.busy_us as f64 / 1e6;
+            self.plugin_busy.get_or_create(&labels).inner().store(busy.to_bits(), Relaxed);
+            self.plugin_kills.get_or_create(&labels).inner().store(account.kills, Relaxed);
+            self.plugin_memory.get_or_create(&labels).set(signed(account.memory_peak_bytes));
+        }
+        self.plugin_quarantined.clear();
+        for plugin in &snapshot.plugins {
+            let labels = PluginLabels { plugin: plugin.name.to_string() };
+            let closed = i64::from(plugin.quarantine.is_closed());
+            self.plugin_quarantined.get_or_create(&labels).set(closed);
+        }
+
+        self.endpoint_error_rate.clear();
+        self.endpoint_in_flight.clear();
+        for endpoint in snapshot.models.values().flat_map(|model| &model.endpoints) {
+            let labels = EndpointLabels { endpoint: endpoint.name.to_string() };
+            let reading = endpoint.statistics.read();
+            self.endpoint_error_rate.get_or_create(&labels).set(reading.error_rate);
+            self.endpoint_in_flight.get_or_create(&labels).set(reading.in_flight.into());
+        }
+    }
+}
+
+/// Counts a request as running.
+pub struct Running(Gauge<i64, AtomicI64>);
+
+impl Running {
+    /// Keeps counting until the body was sent or dropped.
+    pub fn until_the_end_of(self, body: ReplyBody) -> ReplyBody {
+        use http_body_util::BodyExt as _;
+        body.map_frame(move |frame| {
+            let _running = &self;
+            frame
+        })
+        .boxed_unsync()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,153 @@
+//! One call into a guest: admitted, bounded, timed, counted, and its failure understood.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use super::LoadedPlugin;
+use super::budget::{self, CpuExhausted};
+use super::instance::Instance;
+
+/// Why a guest call gave no answer. The plugin is named by whoever reports it.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFailure {
+    #[error("it used more CPU than one call may ({} ms)", .0.as_millis())]
+    Cpu(Duration),
+    #[error("it did not answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("it wanted more memory than it may have ({} MiB)", .0 >> 20)]
+    Memory(usize),
+    #[error("it recursed too deeply")]
+    Stack,
+    #[error("it handed over more bytes than one call may ({} KiB)", .0 >> 10)]
+    ResultSize(usize),
+    #[error("it trapped")]
+    Trap(#[source] wasmtime::Error),
+    #[error("all plugin instances are in use; raise plugin_host.instances")]
+    NoInstance,
+    #[error("it is in quarantine after repeated failures")]
+    Quarantined,
+}
+
+impl CallFailure {
+    /// A word for rows and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Cpu(_) => "cpu",
+            Self::Timeout(_) => "timeout",
+            Self::Memory(_) => "memory",
+            Self::Stack => "stack",
+            Self::ResultSize(_) => "result_size",
+            Self::Trap(_) => "trap",
+            Self::NoInstance => "no_instance",
+            Self::Quarantined => "quarantined",
+        }
+    }
+
+    /// The guest's own doing, as opposed to the host being full or the door being closed.
+    fn is_kill(&self) -> bool {
+        !matches!(self, Self::NoInstance | Self::Quarantined)
+    }
+}
+
+impl LoadedPlugin {
+    /// Whether the plugin takes calls now.
+    pub(super) fn admit(&self) -> Result<(), CallFailure> {
+        if self.quarantine.admits(Instant::now()) { Ok(()) } else { Err(CallFailure::Quarantined) }
+    }
+
+    /// Runs `call` inside the instance. After a failure the instance is spent.
+    pub(super) fn call<B, R>(
+        &self,
+        instance: &mut Instance<B>,
+        call: impl FnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallFailure> {
+        budget::start_call(&mut instance.store);
+        let started = Instant::now();
+        let result = call(instance);
+        self.settle(instance, started, result)
+    }
+
+    /// The same for the I/O engine, bounded by wall clock. Dropping the future spends the
+    /// instance.
+    pub(super) async fn call_async<B, R>(
+        &self,
+        instance: &mut Instance<B>,
+        call: impl AsyncFnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallFailure> {
+        budget::start_call(&mut instance.store);
+        let started = Instant::now();
+        instance.spent = true;
+        match tokio::time::timeout(self.limits.io, call(instance)).await {
+            Ok(result) => {
+                instance.spent = false;
+                self.settle(instance, started, result)
+            }
+            Err(_) => {
+                self.accounting.call(started.elapsed(), instance.memory_used());
+                Err(self.killed(CallFailure::Timeout(self.limits.io)))
+            }
+        }
+    }
+
+    fn settle<B, R>(
+        &self,
+        instance: &mut Instance<B>,
+        started: Instant,
+        result: wasmtime::Result<R>,
+    ) -> Result<R, CallFailure> {
+        instance.calls += 1;
+        self.accounting.call(started.elapsed(), instance.memory_used());
+        match result {
+            Ok(value) => {
+                if self.quarantine.succeeded() {
+                    tracing::info!(plugin = %self.name, "plugin left quarantine");
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                instance.spent = true;
+                let refused = instance.store.data().budget.memory_refused;
+                Err(self.killed(self.understand(error, refused)))
+            }
+        }
+    }
+
+    /// Turns wasmtime's error into a cause, counts it, and closes the door if it is due.
+    pub(super) fn failed(&self, error: wasmtime::Error) -> CallFailure {
+        self.killed(self.understand(error, false))
+    }
+
+    fn killed(&self, failure: CallFailure) -> CallFailure {
+        if failure.is_kill() {
+            self.accounting.kill();
+            let detail = std::error::Error::source(&failure).map(ToString::to_string);
+            tracing::warn!(plugin = %self.name, cause = failure.as_str(), detail, "plugin call killed");
+            if self.quarantine.killed(Instant::now()) {
+                tracing::error!(plugin = %self.name, "plugin is in quarantine; a reload or a successful probe ends it");
+            }
+        }
+        failure
+    }
+
+    fn understand(&self, error: wasmtime::Error, memory_refused: bool) -> CallFailure {
+        if error.downcast_ref::<CpuExhausted>().is_some() {
+            return CallFailure::Cpu(self.limits.cpu);
+        }
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return CallFailure::NoInstance;
+        }
+        if memory_refused {
+            return CallFailure::Memory(self.limits.memory_bytes);
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => CallFailure::Stack,
+            Some(_) => CallFailure::Trap(error),
+            // wasmtime has no type for a spent host call budget; nothing else speaks of it.
+            None if format!("{error:#}").contains("fuel allocated for hostcalls") => {
+                CallFailure::ResultSize(self.limits.result_bytes)
+            }
+            None => CallFailure::Trap(error),
+        }
+    }
+}

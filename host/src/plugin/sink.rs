@@ -1,0 +1,182 @@
+//! The host's face of a sink: one instance that writes, one that reads back.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::bindings::query::{Query as QueryBindings, QueryIndices};
+use super::bindings::sink::{Sink as Bindings, SinkIndices};
+use super::catalog::{Catalog, LoadCause};
+use super::imports::{AppendFile, Capabilities, Database, HttpClient};
+use super::instance::Instance;
+use super::provider::json;
+use super::{CallFailure, LoadedPlugin};
+
+pub use super::bindings::query::exports::torana::sink::query::{
+    Error as QueryError, InferenceFilter, Order, Page, PageRequest,
+};
+pub use super::bindings::sink::exports::torana::sink::delivery::{
+    Outcome, Rejection, Row, RowKind,
+};
+
+/// A sink with its settings and the outside world it was granted.
+pub struct Sink {
+    plugin: Arc<LoadedPlugin>,
+    delivery: SinkIndices,
+    query: Option<QueryIndices>,
+    settings: Vec<u8>,
+    capabilities: Capabilities,
+}
+
+impl Sink {
+    /// Opens what was granted; `open` of the sink itself comes with [`Sink::writer`].
+    pub fn new(
+        catalog: &Catalog,
+        plugin: Arc<LoadedPlugin>,
+        settings: &Map<String, Value>,
+    ) -> Result<Self, LoadCause> {
+        let delivery = SinkIndices::new(plugin.linked()).map_err(LoadCause::Link)?;
+        let query = if plugin.queryable {
+            Some(QueryIndices::new(plugin.linked()).map_err(LoadCause::Link)?)
+        } else {
+            None
+        };
+        let capabilities = capabilities(catalog, &plugin, settings)?;
+        Ok(Self { plugin, delivery, query, settings: json(settings), capabilities })
+    }
+
+    pub fn plugin(&self) -> &Arc<LoadedPlugin> {
+        &self.plugin
+    }
+
+    /// An opened instance that takes batches.
+    pub async fn writer(&self) -> Result<SinkWriter, LoadCause> {
+        let mut instance = self
+            .plugin
+            .instantiate_async(self.capabilities.clone(), |store, component| {
+                self.delivery.load(store, component)
+            })
+            .await
+            .map_err(LoadCause::Trial)?;
+        self.plugin
+            .call_async(&mut instance, async |Instance { store, bindings, .. }| {
+                bindings.torana_sink_delivery().call_open(store, &self.settings).await
+            })
+            .await
+            .map_err(|source| LoadCause::Start { function: "open", source })?
+            .map_err(|refused| LoadCause::Settings {
+                pointer: refused.pointer,
+                message: refused.message,
+            })?;
+        Ok(SinkWriter { plugin: self.plugin.clone(), instance })
+    }
+
+    /// An opened instance that can be asked; `None` for a sink that cannot.
+    pub async fn reader(&self) -> Result<Option<SinkReader>, LoadCause> {
+        let Some(query) = &self.query else { return Ok(None) };
+        let SinkWriter { plugin, mut instance } = self.writer().await?;
+        // The same instance, seen through its other interface.
+        let bindings = instance
+            .component
+            .as_ref()
+            .map(|component| query.load(&mut instance.store, component))
+            .transpose()
+            .map_err(LoadCause::Link)?;
+        Ok(bindings.map(|bindings| SinkReader {
+            plugin,
+            instance: Instance {
+                store: instance.store,
+                bindings,
+                component: None,
+                calls: instance.calls,
+                spent: false,
+            },
+        }))
+    }
+}
+
+/// Takes batches. After an error it must be dropped.
+pub struct SinkWriter {
+    plugin: Arc<LoadedPlugin>,
+    instance: Instance<Bindings>,
+}
+
+impl SinkWriter {
+    pub async fn write(&mut self, batch: &[Row]) -> Result<Outcome, CallFailure> {
+        self.plugin.admit()?;
+        self.plugin
+            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
+                bindings.torana_sink_delivery().call_write(store, batch).await
+            })
+            .await
+    }
+
+    pub async fn flush(&mut self) -> Result<Outcome, CallFailure> {
+        self.plugin
+            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
+                bindings.torana_sink_delivery().call_flush(store).await
+            })
+            .await
+    }
+}
+
+/// Answers queries. After a call failure it must be dropped.
+pub struct SinkReader {
+    plugin: Arc<LoadedPlugin>,
+    instance: Instance<QueryBindings>,
+}
+
+impl SinkReader {
+    pub async fn list_inferences(
+        &mut self,
+        filter: &InferenceFilter,
+        page: &PageRequest,
+    ) -> Result<Result<Page, QueryError>, CallFailure> {
+        self.plugin.admit()?;
+        self.plugin
+            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
+                bindings.torana_sink_query().call_list_inferences(store, filter, page).await
+            })
+            .await
+    }
+
+    pub async fn get_inference(
+        &mut self,
+        id: &str,
+    ) -> Result<Result<Option<Vec<u8>>, QueryError>, CallFailure> {
+        self.plugin.admit()?;
+        self.plugin
+            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
+                bindings.torana_sink_query().call_get_inference(store, id).await
+            })
+            .await
+    }
+}
+
+fn capabilities(
+    catalog: &Catalog,
+    plugin: &LoadedPlugin,
+    settings: &Map<String, Value>,
+) -> Result<Capabilities, LoadCause> {
+    let path = settings.get("path").and_then(Value::as_str).map(Path::new);
+    let grants = &plugin.grants;
+    let mut capabilities = Capabilities::default();
+    if let (true, Some(path)) = (grants.sql, path) {
+        let database =
+            Database::open(path).map_err(|error| LoadCause::Capability(Box::new(error)))?;
+        capabilities.sql = Some(Arc::new(database));
+    }
+    if let (true, Some(path)) = (grants.file, path) {
+        capabilities.file = Some(Arc::new(AppendFile::new(path)));
+    }
+    if !grants.http.is_empty() {
+        let tls = crate::upstream::tls::client_configuration()
+            .map_err(|error| LoadCause::Capability(Box::new(error)))?;
+        capabilities.http = Some(Arc::new(HttpClient::new(&grants.http, tls)));
+    }
+    if let Some(bytes) = grants.kv_bytes {
+        capabilities.kv = Some(catalog.key_value(&plugin.name, bytes));
+    }
+    Ok(capabilities)
+}

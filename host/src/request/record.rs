@@ -1,0 +1,373 @@
+//! The record of one inference: filled in as the request goes its way, written once.
+//!
+//! The only place that writes rows. A finished record is in the journal before the last byte
+//! of the answer is released. A record that is dropped unfinished, because the client went
+//! away, is written as cancelled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use torana_wire::chat::{Response, Usage};
+use uuid::Uuid;
+
+use super::assign::Assigned;
+use super::decode::ChatCall;
+use crate::config::Content;
+use crate::error::{AttemptError, Cause};
+use crate::gateway::Gateway;
+use crate::journal::{Row, RowKind};
+use crate::routing::plan::{Decision, Plan};
+use crate::snapshot::{Endpoint, Snapshot};
+
+/// The record of one inference.
+pub struct Record {
+    gateway: Arc<Gateway>,
+    snapshot: Arc<Snapshot>,
+    pub id: Uuid,
+    started: Instant,
+    time_unix_ms: u64,
+    /// Time spent waiting for providers.
+    waited: Duration,
+    key: Option<String>,
+    model: String,
+    function: Option<String>,
+    variant: Option<String>,
+    episode: Option<Uuid>,
+    stream: bool,
+    request: Option<Bytes>,
+    decision: Option<Decision>,
+    attempts: Vec<Attempt>,
+    finished: bool,
+}
+
+/// One attempt at an endpoint.
+struct Attempt {
+    id: Uuid,
+    time_unix_ms: u64,
+    endpoint: Arc<str>,
+    started: Instant,
+    finished: Option<FinishedAttempt>,
+}
+
+/// How an attempt ended.
+pub struct FinishedAttempt {
+    error: Option<ErrorFields>,
+    status: Option<u16>,
+    ttft: Option<Duration>,
+    total: Duration,
+    usage: Option<Usage>,
+}
+
+impl FinishedAttempt {
+    pub fn failed(error: &AttemptError, total: Duration) -> Self {
+        let fields = ErrorFields {
+            kind: error.kind().as_str(),
+            code: error.code(),
+            message: error.to_string(),
+        };
+        Self { error: Some(fields), status: error.status(), ttft: None, total, usage: None }
+    }
+
+    pub fn succeeded(ttft: Option<Duration>, total: Duration, usage: Option<Usage>) -> Self {
+        Self { error: None, status: Some(200), ttft, total, usage }
+    }
+}
+
+/// How the inference ended.
+pub struct Outcome<'a> {
+    pub status: u16,
+    pub error: Option<ErrorFields>,
+    pub ttft: Option<Duration>,
+    /// What was answered, as far as it came.
+    pub response: Option<&'a Response>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorFields {
+    pub kind: &'static str,
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl Record {
+    pub fn new(gateway: Arc<Gateway>, snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            gateway,
+            snapshot,
+            id: Uuid::now_v7(),
+            started: Instant::now(),
+            time_unix_ms: now_unix_ms(),
+            waited: Duration::ZERO,
+            key: None,
+            model: String::new(),
+            function: None,
+            variant: None,
+            episode: None,
+            stream: false,
+            request: None,
+            decision: None,
+            attempts: Vec::new(),
+            finished: false,
+        }
+    }
+
+    pub fn admitted(&mut self, key: Option<String>) {
+        self.key = key;
+    }
+
+    pub fn decoded(&mut self, call: &ChatCall) {
+        self.model.clone_from(&call.model);
+        self.episode = Some(call.episode);
+        self.stream = call.stream;
+        if self.snapshot.config.journal.content == Content::Full {
+            self.request = Some(call.body.clone());
+        }
+    }
+
+    pub fn function(&mut self, name: &str) {
+        self.function = Some(name.to_owned());
+    }
+
+    pub fn assigned(&mut self, assigned: &Assigned<'_>) {
+        self.variant = Some(assigned.variant.clone());
+    }
+
+    pub fn routed(&mut self, plan: &Plan) {
+        self.decision = Some(plan.decision.clone());
+    }
+
+    pub fn attempt_started(&mut self, endpoint: &Endpoint) {
+        self.attempts.push(Attempt {
+            id: Uuid::now_v7(),
+            time_unix_ms: now_unix_ms(),
+            endpoint: endpoint.name.clone(),
+            started: Instant::now(),
+            finished: None,
+        });
+    }
+
+    pub fn attempt_finished(&mut self, finished: FinishedAttempt) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.finished = Some(finished);
+        }
+    }
+
+    pub fn waited(&mut self, waited: Duration) {
+        self.waited += waited;
+    }
+
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What the gateway itself took until now.
+    pub fn overhead(&self) -> Duration {
+        self.started.elapsed().saturating_sub(self.waited)
+    }
+
+    pub fn attempts(&self) -> usize {
+        self.attempts.len()
+    }
+
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
+    }
+
+    pub fn episode(&self) -> Option<Uuid> {
+        self.episode
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.snapshot.generation
+    }
+
+    /// Writes the rows; returns once they are in the journal. The caller holds back the last
+    /// byte of the answer until then.
+    pub async fn finish(mut self, outcome: Outcome<'_>) {
+        let word = if outcome.error.is_some() { "error" } else { "ok" };
+        let rows = self.close(word, &outcome);
+        write(&self.gateway, rows).await;
+    }
+
+    fn close(&mut self, word: &'static str, outcome: &Outcome<'_>) -> Vec<Row> {
+        self.finished = true;
+        let metrics = &self.gateway.metrics;
+        metrics.request_finished(word, outcome.status, self.started.elapsed(), self.overhead());
+        let mut rows = Vec::with_capacity(1 + self.attempts.len());
+        rows.push(self.inference_row(word, outcome));
+        rows.extend(self.attempts.iter().zip(1u32..).map(|(attempt, number)| {
+            self.attempt_row(attempt, number, word)
+        }));
+        rows
+    }
+
+    fn inference_row(&self, word: &'static str, outcome: &Outcome<'_>) -> Row {
+        let full = self.snapshot.config.journal.content == Content::Full;
+        let request = self.request.as_deref().and_then(|body| serde_json::from_slice(body).ok());
+        let fields = InferenceFields {
+            id: self.id,
+            time_unix_ms: self.time_unix_ms,
+            key: self.key.as_deref(),
+            function: self.function.as_deref(),
+            variant: self.variant.as_deref(),
+            model: &self.model,
+            endpoint: self.attempts.last().map(|attempt| &*attempt.endpoint),
+            outcome: word,
+            episode_id: self.episode,
+            generation: self.snapshot.generation,
+            snapshot: &self.snapshot.hash,
+            stream: self.stream,
+            status: outcome.status,
+            usage: outcome.response.and_then(|response| response.usage.as_ref()),
+            finish_reason: outcome
+                .response
+                .and_then(|response| response.finish_reason.clone())
+                .map(String::from),
+            ttft_ms: outcome.ttft.map(milliseconds),
+            total_ms: milliseconds(self.started.elapsed()),
+            overhead_us: u64::try_from(self.overhead().as_micros()).unwrap_or(u64::MAX),
+            attempts: self.attempts.len(),
+            error: outcome.error.as_ref(),
+            request: if full { request } else { None },
+            response: outcome.response.filter(|_| full),
+            decision: self.decision.as_ref(),
+        };
+        self.row(self.id, RowKind::Inference, self.time_unix_ms, &fields)
+    }
+
+    fn attempt_row(&self, attempt: &Attempt, number: u32, word: &'static str) -> Row {
+        let finished = attempt.finished.as_ref();
+        let error = finished.and_then(|finished| finished.error.as_ref());
+        let fields = AttemptFields {
+            id: attempt.id,
+            inference_id: self.id,
+            time_unix_ms: attempt.time_unix_ms,
+            endpoint: &attempt.endpoint,
+            attempt: number,
+            outcome: match (finished, error) {
+                (_, Some(_)) => "error",
+                (Some(_), None) => "ok",
+                (None, None) => word,
+            },
+            status: finished.and_then(|finished| finished.status),
+            ttft_ms: finished.and_then(|finished| finished.ttft).map(milliseconds),
+            total_ms: milliseconds(
+                finished.map_or_else(|| attempt.started.elapsed(), |finished| finished.total),
+            ),
+            usage: finished.and_then(|finished| finished.usage.as_ref()),
+            error,
+        };
+        self.row(attempt.id, RowKind::ModelInference, attempt.time_unix_ms, &fields)
+    }
+
+    fn row(&self, id: Uuid, kind: RowKind, time_unix_ms: u64, fields: &impl Serialize) -> Row {
+        // Plain structs of numbers, strings and parsed JSON serialize without fail.
+        let json = serde_json::to_vec(fields).unwrap_or_else(|error| {
+            tracing::error!(%error, "a row could not be serialized");
+            b"{}".to_vec()
+        });
+        Row { id, kind, inference_id: self.id, time_unix_ms, json }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // 499 is what nginx logs for a client that went away; it is never sent.
+        let outcome = Outcome { status: 499, error: None, ttft: None, response: None };
+        let rows = self.close("cancelled", &outcome);
+        let gateway = self.gateway.clone();
+        self.gateway.tasks.spawn("record", async move { write(&gateway, rows).await });
+    }
+}
+
+async fn write(gateway: &Gateway, rows: Vec<Row>) {
+    if let Err(error) = gateway.journal.append(&rows).await {
+        gateway.metrics.rows_lost(rows.len());
+        tracing::error!(error = crate::snapshot::chain(&error), rows = rows.len(), "rows could not be written to the journal");
+    }
+}
+
+/// For outcomes: the cause as a row keeps it.
+pub fn error_fields(cause: &Cause, code: &'static str) -> ErrorFields {
+    let kind = match cause {
+        Cause::Attempt(error) => error.kind().as_str(),
+        Cause::AllAttempts(attempts) => {
+            attempts.last().map_or("server", |attempt| attempt.error.kind().as_str())
+        }
+        Cause::MissingKey | Cause::UnknownKey => "authentication",
+        Cause::UnknownModel { .. } | Cause::UnknownInference(_) | Cause::NoRoute { .. } => {
+            "not_found"
+        }
+        Cause::NoQuerySink
+        | Cause::StoreUnavailable(_)
+        | Cause::JournalFull
+        | Cause::NoEndpoint { .. } => "overloaded",
+        Cause::BodyTimeout(_) => "timeout",
+        Cause::MethodNotAllowed { .. }
+        | Cause::BodyTooLarge { .. }
+        | Cause::BodyBroken(_)
+        | Cause::InvalidJson(_)
+        | Cause::InvalidRequest { .. }
+        | Cause::Template { .. } => "invalid_request",
+    };
+    ErrorFields { kind, code, message: cause.to_string() }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn now_unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An inference row, as `docs/data-model.md` describes it.
+#[derive(Serialize)]
+struct InferenceFields<'a> {
+    id: Uuid,
+    time_unix_ms: u64,
+    key: Option<&'a str>,
+    function: Option<&'a str>,
+    variant: Option<&'a str>,
+    model: &'a str,
+    endpoint: Option<&'a str>,
+    outcome: &'static str,
+    episode_id: Option<Uuid>,
+    generation: u64,
+    snapshot: &'a str,
+    stream: bool,
+    status: u16,
+    usage: Option<&'a Usage>,
+    finish_reason: Option<String>,
+    ttft_ms: Option<f64>,
+    total_ms: f64,
+    overhead_us: u64,
+    attempts: usize,
+    error: Option<&'a ErrorFields>,
+    request: Option<&'a RawValue>,
+    response: Option<&'a Response>,
+    decision: Option<&'a Decision>,
+}
+
+/// A model-inference row, as `docs/data-model.md` describes it.
+#[derive(Serialize)]
+struct AttemptFields<'a> {
+    id: Uuid,
+    inference_id: Uuid,
+    time_unix_ms: u64,
+    endpoint: &'a str,
+    attempt: u32,
+    outcome: &'static str,
+    status: Option<u16>,
+    ttft_ms: Option<f64>,
+    total_ms: f64,
+    usage: Option<&'a Usage>,
+    error: Option<&'a ErrorFields>,
+}

@@ -1,0 +1,200 @@
+//! The one place where a cause becomes a status and a body, in the client's dialect, and
+//! where every reply gets its headers.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use torana_wire::error::CallErrorKind;
+use torana_wire::openai;
+
+use super::record::{Outcome, Record, error_fields};
+use crate::error::{AttemptError, Cause};
+
+/// The body of any reply.
+pub type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Names of the headers that say what served a reply.
+pub mod header {
+    use http::HeaderName;
+
+    pub const INFERENCE_ID: HeaderName = HeaderName::from_static("x-torana-inference-id");
+    pub const EPISODE_ID: HeaderName = HeaderName::from_static("x-torana-episode-id");
+    pub const ENDPOINT: HeaderName = HeaderName::from_static("x-torana-endpoint");
+    pub const VARIANT: HeaderName = HeaderName::from_static("x-torana-variant");
+    pub const GENERATION: HeaderName = HeaderName::from_static("x-torana-generation");
+    pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-torana-attempts");
+    pub const OVERHEAD_US: HeaderName = HeaderName::from_static("x-torana-overhead-us");
+}
+
+/// A JSON reply.
+pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<ReplyBody> {
+    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An inference that failed before its first byte: recorded, then answered.
+pub async fn failed(cause: &Cause, record: Record) -> Response<ReplyBody> {
+    let mut response = error(cause);
+    identify(response.headers_mut(), &record, None);
+    let outcome = Outcome {
+        status: response.status().as_u16(),
+        error: Some(error_fields(cause, code(cause))),
+        ttft: None,
+        response: None,
+    };
+    record.finish(outcome).await;
+    response
+}
+
+/// The reply to a cause.
+pub fn error(cause: &Cause) -> Response<ReplyBody> {
+    let status = status(cause);
+    let passed_on = match cause {
+        // The provider's own words, in the client's own dialect.
+        Cause::Attempt(AttemptError::Provider { body: Some(body), .. }) => Some(body.clone()),
+        _ => None,
+    };
+    let body = passed_on.unwrap_or_else(|| {
+        let message = crate::snapshot::chain(cause);
+        openai::error::encode(status.as_u16(), &message, code(cause), param(cause)).into()
+    });
+    let mut response = json(status, body);
+    if let Some(seconds) = retry_after(cause) {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// The last event of a stream that broke. No end marker follows it.
+pub fn stream_error(error: &AttemptError) -> Bytes {
+    let status = attempt_status(error).as_u16();
+    let mut event = b"data: ".to_vec();
+    let message = crate::snapshot::chain(error);
+    event.extend(openai::error::encode(status, &message, error.code(), None));
+    event.extend(b"\n\n");
+    event.into()
+}
+
+/// Says what served the reply.
+pub fn identify(headers: &mut HeaderMap, record: &Record, endpoint: Option<&str>) {
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(header::INFERENCE_ID, &record.id.to_string());
+    set(header::GENERATION, &record.generation().to_string());
+    set(header::ATTEMPTS, &record.attempts().to_string());
+    set(header::OVERHEAD_US, &record.overhead().as_micros().to_string());
+    if let Some(episode) = record.episode() {
+        set(header::EPISODE_ID, &episode.to_string());
+    }
+    if let Some(endpoint) = endpoint {
+        set(header::ENDPOINT, endpoint);
+    }
+    if let Some(variant) = record.variant() {
+        set(header::VARIANT, variant);
+    }
+}
+
+/// The status a client sees.
+pub fn status(cause: &Cause) -> StatusCode {
+    match cause {
+        Cause::MissingKey | Cause::UnknownKey => StatusCode::UNAUTHORIZED,
+        Cause::NoRoute { .. } | Cause::UnknownModel { .. } | Cause::UnknownInference(_) => {
+            StatusCode::NOT_FOUND
+        }
+        Cause::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        Cause::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Cause::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+        Cause::BodyBroken(_)
+        | Cause::InvalidJson(_)
+        | Cause::InvalidRequest { .. }
+        | Cause::Template { .. } => StatusCode::BAD_REQUEST,
+        Cause::NoQuerySink => StatusCode::NOT_IMPLEMENTED,
+        Cause::StoreUnavailable(_) | Cause::JournalFull | Cause::NoEndpoint { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Cause::Attempt(error) => attempt_status(error),
+        Cause::AllAttempts(attempts) => attempts
+            .last()
+            .map_or(StatusCode::SERVICE_UNAVAILABLE, |attempt| attempt_status(&attempt.error)),
+    }
+}
+
+/// The provider's real status where there was one.
+fn attempt_status(error: &AttemptError) -> StatusCode {
+    let real = error
+        .status()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .filter(|status| status.is_client_error() || status.is_server_error());
+    real.unwrap_or(match (error, error.kind()) {
+        (AttemptError::Provider { .. }, kind) => match kind {
+            CallErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            CallErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            CallErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            CallErrorKind::Authentication => StatusCode::UNAUTHORIZED,
+            CallErrorKind::Permission => StatusCode::FORBIDDEN,
+            CallErrorKind::NotFound => StatusCode::NOT_FOUND,
+            CallErrorKind::InvalidRequest
+            | CallErrorKind::ContextLength
+            | CallErrorKind::ContentFilter => StatusCode::BAD_REQUEST,
+            CallErrorKind::Server | CallErrorKind::MalformedResponse => StatusCode::BAD_GATEWAY,
+        },
+        (AttemptError::Timeout(_), _) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    })
+}
+
+/// A word for programs.
+pub fn code(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::MissingKey => "missing_api_key",
+        Cause::UnknownKey => "invalid_api_key",
+        Cause::NoRoute { .. } => "no_such_route",
+        Cause::MethodNotAllowed { .. } => "method_not_allowed",
+        Cause::BodyTooLarge { .. } => "body_too_large",
+        Cause::BodyTimeout(_) => "body_timeout",
+        Cause::BodyBroken(_) => "body_broken",
+        Cause::InvalidJson(_) => "invalid_json",
+        Cause::InvalidRequest { .. } => "invalid_request",
+        Cause::UnknownModel { .. } => "model_not_found",
+        Cause::UnknownInference(_) => "inference_not_found",
+        Cause::NoQuerySink => "no_query_sink",
+        Cause::StoreUnavailable(_) => "store_unavailable",
+        Cause::JournalFull => "journal_full",
+        Cause::NoEndpoint { .. } => "no_endpoint",
+        Cause::Template { .. } => "template_failed",
+        Cause::Attempt(error) => error.code(),
+        Cause::AllAttempts(_) => "all_attempts_failed",
+    }
+}
+
+fn param(cause: &Cause) -> Option<&str> {
+    match cause {
+        Cause::InvalidRequest { param, .. } => param.as_deref(),
+        Cause::UnknownModel { .. } | Cause::NoEndpoint { .. } => Some("model"),
+        Cause::Template { .. } => Some("metadata"),
+        _ => None,
+    }
+}
+
+/// Seconds, rounded up.
+fn retry_after(cause: &Cause) -> Option<u64> {
+    let of = |error: &AttemptError| match error {
+        AttemptError::Provider { error, .. } => error.retry_after_ms.map(|ms| ms.div_ceil(1_000)),
+        _ => None,
+    };
+    match cause {
+        Cause::Attempt(error) => of(error),
+        Cause::AllAttempts(attempts) => attempts.last().and_then(|attempt| of(&attempt.error)),
+        Cause::JournalFull | Cause::StoreUnavailable(_) => Some(1),
+        _ => None,
+    }
+}

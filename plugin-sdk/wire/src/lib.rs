@@ -1,0 +1,20 @@
+//! The chat payload and the wire codecs of Torana, for the host and for its plugins.
+//!
+//! No wasm, no I/O, no clock: values in, values out. `chat`, `event` and `error` are the
+//! terms everybody speaks; each other module is one provider's or client's wire. A codec
+//! never panics on input and never makes a broken answer look whole.
+
+pub mod anthropic;
+pub mod assemble;
+mod cache;
+pub mod chat;
+mod effort;
+pub mod error;
+pub mod event;
+mod failure;
+mod fields;
+mod lenient;
+pub mod openai;
+mod pointer;
+
+pub use pointer::DecodeError;

@@ -1,0 +1,39 @@
+//! Everything a test needs around the real binary.
+//!
+//! | module | what |
+//! |---|---|
+//! | `gateway` | the binary itself: its folder, configuration, ports, log, signals, end |
+//! | `client` | an HTTP/1.1 client that keeps every byte and tells whether a body was complete |
+//! | `chat` | what an answer says, whichever way it came: whole, streamed, forwarded, translated |
+//! | `provider` | a scripted provider on a local port that records what it is asked |
+//! | `script` | what such a provider does with a request, step by step |
+//! | `openai` | OpenAI-shaped bodies and streams for scripts |
+//! | `faults` | everything that goes wrong at a provider, as scripts |
+//! | `guest` | test components, and other versions of them |
+//! | `load` | clients that keep asking while something else happens |
+//! | `eventually` | bounded waiting for a state |
+//!
+//! Blocking sockets and threads: a test reads from top to bottom. Nothing here sleeps to let
+//! something happen; a wait is always for a state and always bounded. A broken promise
+//! panics, which fails the test that relied on it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test harness")]
+
+pub mod chat;
+pub mod client;
+mod connection;
+pub mod eventually;
+pub mod faults;
+pub mod gateway;
+pub mod guest;
+pub mod load;
+pub mod openai;
+pub mod provider;
+pub mod script;
+
+/// The repository.
+pub fn repository() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate is a folder of the repository")
+}

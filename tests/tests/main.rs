@@ -1,0 +1,19 @@
+//! Every promise of the gateway that can be tried from outside, through the real binary.
+//!
+//! One module a promise; the harness is the library beside this file. Run one module with
+//! `cargo test -p torana-tests reload::`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod bad_input;
+mod interface;
+mod invented_wire;
+mod life_of_request;
+mod openai_sdk;
+mod plugin_containment;
+mod plugin_loading;
+mod reload;
+mod setup;
+mod shutdown;
+mod streaming;
+mod upstream_faults;
