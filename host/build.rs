@@ -6,38 +6,53 @@
 #[path = "build/components.rs"]
 mod components;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-fn main() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository");
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    for changed in ["wit", "plugin-sdk/src", "plugin-sdk/wire/src", "plugin-sdk/Cargo.toml", "plugin-sdk/wire/Cargo.toml", "Cargo.lock"] {
-        println!("cargo::rerun-if-changed={}", repository.join(changed).display());
+/// Beside `plugins/` itself, what the components are made of.
+const SOURCES: [&str; 6] = [
+    "wit",
+    "plugin-sdk/src",
+    "plugin-sdk/wire/src",
+    "plugin-sdk/Cargo.toml",
+    "plugin-sdk/wire/Cargo.toml",
+    "Cargo.lock",
+];
+
+fn main() -> ExitCode {
+    components::finish(bundle())
+}
+
+fn bundle() -> Result<(), String> {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let repository = host.parent().ok_or("the host crate has no parent folder")?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={}", repository.join(source).display());
     }
     println!("cargo::rerun-if-changed=build");
 
-    let mut code = String::from("/// The bundled plugins, by name.\npub static PLUGINS: &[Bundled] = &[\n");
-    for (name, file) in components::build(&repository.join("plugins"), &out.join("plugins")) {
-        writeln!(code, "    Bundled {{ name: {name:?}, bytes: include_bytes!({file:?}) }},").expect("a string");
+    let mut code = String::from("/// By name.\npub static PLUGINS: &[Bundled] = &[\n");
+    for (name, file) in components::build(&repository.join("plugins"), &out.join("plugins"))? {
+        code += &format!("    Bundled {{ name: {name:?}, bytes: include_bytes!({file:?}) }},\n");
     }
-    code.push_str("];\n\n/// The catalog's files: name and text.\npub static CATALOG: &[(&str, &str)] = &[\n");
-    for file in toml_files(&repository.join("config/catalog")) {
-        let name = file.file_name().expect("a file").to_string_lossy().into_owned();
-        writeln!(code, "    ({name:?}, include_str!({file:?})),").expect("a string");
+    code += "];\n\n/// The catalog's files: name and text.\n";
+    code += "pub static CATALOG: &[(&str, &str)] = &[\n";
+    for (name, file) in catalog(&repository.join("config/catalog"))? {
+        code += &format!("    ({name:?}, include_str!({file:?})),\n");
     }
-    code.push_str("];\n");
-    std::fs::write(out.join("bundled.rs"), code).expect("OUT_DIR can be written");
+    code += "];\n";
+    std::fs::write(out.join("bundled.rs"), code).map_err(|error| format!("bundled.rs: {error}"))
 }
 
-fn toml_files(folder: &Path) -> Vec<PathBuf> {
+fn catalog(folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     println!("cargo::rerun-if-changed={}", folder.display());
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the catalog")
+    let mut files: Vec<(String, PathBuf)> = std::fs::read_dir(folder)
+        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?
         .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .filter(|(name, _)| name.ends_with(".toml"))
         .collect();
     files.sort();
-    files
+    Ok(files)
 }

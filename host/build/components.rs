@@ -10,53 +10,92 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
-/// Builds every crate in `folder`; gives names and component files, sorted by name.
-pub(crate) fn build(folder: &Path, target_directory: &Path) -> Vec<(String, PathBuf)> {
+/// Builds every crate in `folder`; gives names and component files, sorted by name. An error
+/// is a text for the person who builds.
+pub(crate) fn build(
+    folder: &Path,
+    target_directory: &Path,
+) -> Result<Vec<(String, PathBuf)>, String> {
     println!("cargo::rerun-if-changed={}", folder.display());
-    let names = crates_in(folder);
+    let names = crates_in(folder)
+        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
     if names.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(folder)
-        .args(["build", "--locked", "--target", TARGET, "--profile", PROFILE, "--target-dir"])
-        .arg(target_directory);
-    for name in &names {
-        cargo.args(["--package", name]);
-    }
-    // What the outer cargo decided about its own build must not leak into this one.
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTC", "CARGO_BUILD_TARGET", "CARGO_MAKEFLAGS"] {
-        cargo.env_remove(variable);
-    }
-    let output = cargo.output().unwrap_or_else(|error| panic!("cargo cannot be started: {error}"));
+    let output = cargo(folder, target_directory, &names)
+        .output()
+        .map_err(|error| format!("cargo cannot be started: {error}"))?;
     if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        if text.contains("can't find crate for `core`") || text.contains("can't find crate for `std`") {
-            panic!("\n\nthe WebAssembly target is missing; run:\n\n    rustup target add {TARGET}\n");
-        }
-        panic!("\n\nplugins in {} do not build:\n\n{text}", folder.display());
+        return Err(explain(folder, &String::from_utf8_lossy(&output.stderr)));
     }
     let built = target_directory.join(TARGET).join(PROFILE);
     names
         .into_iter()
         .map(|name| {
             let file = built.join(format!("{}.wasm", name.replace('-', "_")));
-            assert!(file.exists(), "{name} built no component; its crate-type must be [\"cdylib\"]");
-            (name, file)
+            if file.exists() {
+                Ok((name, file))
+            } else {
+                Err(format!("{name} built no component: its crate-type must be [\"cdylib\"]"))
+            }
         })
         .collect()
 }
 
+fn cargo(folder: &Path, target_directory: &Path, names: &[String]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(folder)
+        .args(["build", "--locked", "--target", TARGET, "--profile", PROFILE, "--target-dir"])
+        .arg(target_directory);
+    for name in names {
+        cargo.args(["--package", name]);
+    }
+    for variable in OUTER_CARGO {
+        cargo.env_remove(variable);
+    }
+    cargo
+}
+
+/// What the outer cargo decided about its own build must not leak into this one.
+const OUTER_CARGO: [&str; 7] = [
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "CARGO_BUILD_TARGET",
+    "CARGO_MAKEFLAGS",
+];
+
+fn explain(folder: &Path, output: &str) -> String {
+    let missing_target = ["can't find crate for `core`", "can't find crate for `std`"];
+    if missing_target.iter().any(|sign| output.contains(sign)) {
+        return format!("the WebAssembly target is missing; run: rustup target add {TARGET}");
+    }
+    format!("plugins in {} do not build:\n{output}", folder.display())
+}
+
 /// The folders that hold a crate. A folder's name is its package's name.
-fn crates_in(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{} cannot be read: {error}", folder.display()));
-    let mut names: Vec<String> = entries
+fn crates_in(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join("Cargo.toml").exists())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    names
+    Ok(names)
+}
+
+/// Fails the build script with a text that cargo shows as its error.
+pub(crate) fn finish(result: Result<(), String>) -> std::process::ExitCode {
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(message) => {
+            for line in message.lines() {
+                println!("cargo::error={line}");
+            }
+            std::process::ExitCode::FAILURE
+        }
+    }
 }

@@ -6,6 +6,9 @@
 //! [`journal`] keeps the rows, [`delivery`] takes them to sinks, [`admin`] tells operators
 //! how it goes.
 
+// A panic on a path reachable by input takes a request with it; tests may index.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 pub mod admin;
 pub mod bundled;
 pub mod command;

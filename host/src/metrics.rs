@@ -2,10 +2,16 @@
 //!
 //! `docs/operating.md` documents each; a test holds it against what `/metrics` gives.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -215,7 +221,7 @@ impl Metrics {
         let mut text = String::new();
         if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
             // Writing to a string fails only when a metric refuses to encode itself.
-            let _infallible = write!(text, "# a metric could not be encoded\n");
+            let _infallible = writeln!(text, "# a metric could not be encoded");
         }
         text
     }
@@ -274,12 +280,33 @@ pub struct Running(Gauge<i64, AtomicI64>);
 impl Running {
     /// Keeps counting until the body was sent or dropped.
     pub fn until_the_end_of(self, body: ReplyBody) -> ReplyBody {
-        use http_body_util::BodyExt as _;
-        body.map_frame(move |frame| {
-            let _running = &self;
-            frame
-        })
-        .boxed_unsync()
+        Counted { body, _running: self }.boxed_unsync()
+    }
+}
+
+/// A body that counts as running.
+struct Counted {
+    body: ReplyBody,
+    _running: Running,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -52,6 +52,7 @@ impl Watcher {
         let known = Fingerprints::of(&paths);
         let (paths, new_paths) = watch::channel(paths);
         let (changed, changes) = watch::channel(0);
+        #[expect(clippy::disallowed_methods, reason = "ends with the watcher, which owns it")]
         let task = tokio::spawn(run(known, new_paths, changed));
         Self {
             paths,
@@ -222,7 +223,7 @@ fn directory_of(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
     use std::fs;
     use std::os::unix::fs::symlink;

@@ -33,9 +33,8 @@ pub(super) fn load_all(journal: &Path) -> io::Result<BTreeMap<String, Position>>
     for entry in fs::read_dir(folder(journal))? {
         let path = entry?.path();
         let file_name = path.file_name().and_then(|name| name.to_str());
-        let Some(name) = file_name
-            .and_then(|name| name.strip_suffix(".cursor"))
-            .and_then(decode_name)
+        let Some(name) =
+            file_name.and_then(|name| name.strip_suffix(".cursor")).and_then(decode_name)
         else {
             continue;
         };
@@ -57,12 +56,8 @@ pub(super) fn load_all(journal: &Path) -> io::Result<BTreeMap<String, Position>>
 pub(super) fn save(journal: &Path, name: &str, position: Position) -> io::Result<()> {
     let path = path(journal, name);
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(&encode(position, name))?;
     fs::rename(&new, &path)
 }
@@ -96,11 +91,7 @@ fn decode(bytes: &[u8], name: &str) -> Option<Position> {
     if bytes.len() != CURSOR_BYTES || fields.array()? != MAGIC {
         return None;
     }
-    let position = Position {
-        segment: fields.u64()?,
-        offset: fields.u64()?,
-        row: fields.u64()?,
-    };
+    let position = Position { segment: fields.u64()?, offset: fields.u64()?, row: fields.u64()? };
     (fields.u32()? == checksum(covered, name)).then_some(position)
 }
 
@@ -145,11 +136,7 @@ mod tests {
 
     use super::*;
 
-    const POSITION: Position = Position {
-        segment: 3,
-        offset: 4096,
-        row: 17,
-    };
+    const POSITION: Position = Position { segment: 3, offset: 4096, row: 17 };
 
     #[test]
     fn damaged_cursor_counts_as_none() {

@@ -64,10 +64,7 @@ impl Keeper {
         let thread = std::thread::Builder::new()
             .name("torana-journal".to_owned())
             .spawn(move || work.serve(&directory))?;
-        Ok(Self {
-            queue,
-            thread: Some(thread),
-        })
+        Ok(Self { queue, thread: Some(thread) })
     }
 
     /// Resolves when everything written to `file` so far is on the disk.
@@ -77,11 +74,7 @@ impl Keeper {
         directory: bool,
     ) -> oneshot::Receiver<Synced> {
         let (done, receiver) = oneshot::channel();
-        lock(&self.queue.jobs).syncs.push(Sync {
-            file,
-            directory,
-            done,
-        });
+        lock(&self.queue.jobs).syncs.push(Sync { file, directory, done });
         self.queue.changed.notify_one();
         receiver
     }
@@ -122,19 +115,14 @@ impl Queue {
             if jobs.closed {
                 return None;
             }
-            jobs = self
-                .changed
-                .wait(jobs)
-                .unwrap_or_else(PoisonError::into_inner);
+            jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
 fn sync_all(syncs: Vec<Sync>, directory: &Path) {
     let directory: Synced = if syncs.iter().any(|sync| sync.directory) {
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(Arc::new)
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(Arc::new)
     } else {
         Ok(())
     };

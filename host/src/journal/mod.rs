@@ -67,6 +67,7 @@
 //! deletion or a read. `cursor_files` orders writing a cursor file and retiring its consumer,
 //! and is taken before `state`.
 
+mod consumers;
 mod cursor;
 mod keeper;
 mod reader;
@@ -76,7 +77,6 @@ mod segment;
 mod state;
 mod writer;
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,6 +85,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use keeper::Keeper;
+use recovery::DirectoryLock;
 use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
@@ -156,16 +157,14 @@ pub struct Journal {
     recovery: Recovery,
     keeper: Keeper,
     /// Released after the keeper has ended, hence the last field.
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl Journal {
     /// Opens or creates the journal. Blocks while it reads what is there.
     pub fn open(options: Options) -> Result<Arc<Self>, JournalError> {
         if options.max_bytes < SMALLEST_MAX_BYTES {
-            return Err(JournalError::Bounds {
-                max_bytes: options.max_bytes,
-            });
+            return Err(JournalError::Bounds { max_bytes: options.max_bytes });
         }
         let opened = recovery::open(&options)?;
         let keeper = Keeper::start(options.path.clone())
@@ -215,7 +214,7 @@ impl Journal {
     /// alone. Where one is still open, its `next_batch` gives `None`.
     pub fn retain_consumers<S: AsRef<str>>(&self, names: &[S]) {
         let files = lock(&self.cursor_files);
-        let retired = self.with_state(|state| state.retain_consumers(names));
+        let retired = self.with_state(|state| state.consumers.retain(names));
         for name in retired {
             if let Err(error) = cursor::remove(&self.options.path, &name) {
                 tracing::warn!(consumer = name, %error, "cannot delete a cursor of the journal");

@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::consumers::{ConsumerKey, OpenedConsumer};
 use super::record::{Header, Row, decode_rows};
 use super::segment::{Name, Scanned, Scanner};
-use super::state::{ConsumerKey, OpenedConsumer, Position};
+use super::state::Position;
 use super::{Journal, cursor, lock};
 
 /// Least time between two saves of one cursor: what may be delivered again after a crash.
@@ -119,8 +120,7 @@ impl Consumer {
     pub fn ack(&mut self, position: Position) {
         self.acked = self.acked.max(position.min(self.position));
         let acked = self.acked;
-        self.journal
-            .with_state(|state| state.acknowledge(&self.key, acked));
+        self.journal.with_state(|state| state.consumers.acknowledge(&self.key, acked));
         if self.saved_at.elapsed() >= SAVE_INTERVAL {
             self.save_or_warn();
         }
@@ -133,8 +133,7 @@ impl Consumer {
         let files = lock(&self.journal.cursor_files);
         if self.is_registered() {
             cursor::save(&self.journal.options.path, &self.key.name, acked)?;
-            self.journal
-                .with_state(|state| state.saved(&self.key, acked));
+            self.journal.with_state(|state| state.consumers.saved(&self.key, acked));
         }
         drop(files);
         self.saved = acked;
@@ -168,10 +167,7 @@ impl Consumer {
         reader.report(&self.key);
         self.reader = Some(reader);
         let rows = rows.map_err(ReadError::Disk)?;
-        Ok((!rows.is_empty()).then_some(Batch {
-            rows,
-            position: self.position,
-        }))
+        Ok((!rows.is_empty()).then_some(Batch { rows, position: self.position }))
     }
 
     /// Until something was appended or the consumer was retired. Saves the cursor meanwhile:
@@ -194,8 +190,7 @@ impl Consumer {
     }
 
     fn is_registered(&self) -> bool {
-        self.journal
-            .with_state(|state| state.is_registered(&self.key))
+        self.journal.with_state(|state| state.consumers.is_registered(&self.key))
     }
 
     fn save_or_warn(&mut self) {
@@ -210,8 +205,7 @@ impl Drop for Consumer {
         if self.acked > self.saved {
             self.save_or_warn();
         }
-        self.journal
-            .with_state(|state| state.close_consumer(&self.key));
+        self.journal.with_state(|state| state.consumers.close(&self.key));
     }
 }
 
@@ -238,9 +232,7 @@ impl Reader {
         let mut rows = Vec::new();
         let mut bytes: usize = 0;
         loop {
-            let place = self
-                .journal
-                .with_state(|state| state.locate(&mut self.position));
+            let place = self.journal.with_state(|state| state.locate(&mut self.position));
             let Some((name, end)) = place else {
                 return Ok(rows);
             };
@@ -316,16 +308,9 @@ impl Reader {
         let lost = std::mem::take(&mut self.lost_rows);
         let damaged = std::mem::take(&mut self.damaged);
         if lost > 0 || damaged > 0 {
-            tracing::warn!(
-                consumer = key.name,
-                rows = lost,
-                damaged,
-                "journal rows were lost"
-            );
-            self.journal
-                .damaged_reads
-                .fetch_add(damaged, Ordering::Relaxed);
-            self.journal.with_state(|state| state.count_lost(key, lost));
+            tracing::warn!(consumer = key.name, rows = lost, damaged, "journal rows were lost");
+            self.journal.damaged_reads.fetch_add(damaged, Ordering::Relaxed);
+            self.journal.with_state(|state| state.consumers.count_lost(key, lost));
         }
     }
 }
@@ -338,8 +323,5 @@ enum Filled {
 
 /// The file was deleted, by us (dropped at the bound) or by somebody else, or cut short.
 fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }

@@ -84,10 +84,7 @@ impl Encoded {
     pub(super) fn new(rows: &[Row], limit: u64) -> Result<Self, AppendError> {
         let payload_length: usize = rows.iter().map(|row| ROW_BYTES + row.json.len()).sum();
         let length = payload_length.saturating_add(HEADER_BYTES) as u64;
-        let too_long = AppendError::TooLong {
-            bytes: length,
-            limit,
-        };
+        let too_long = AppendError::TooLong { bytes: length, limit };
         let (Ok(payload_length), Ok(count)) =
             (u32::try_from(payload_length), u32::try_from(rows.len()))
         else {
@@ -102,12 +99,7 @@ impl Encoded {
             encode_row(row, &mut bytes);
         }
         let payload_checksum = crc32c::crc32c(bytes.get(HEADER_BYTES..).unwrap_or_default());
-        Ok(Self {
-            bytes,
-            rows: count,
-            payload_length,
-            payload_checksum,
-        })
+        Ok(Self { bytes, rows: count, payload_length, payload_checksum })
     }
 
     /// Bytes of the whole record.
@@ -283,10 +275,7 @@ mod tests {
         let rows = [row(vec![b' '; 1000])];
         assert!(matches!(
             Encoded::new(&rows, 1000),
-            Err(AppendError::TooLong {
-                bytes: 1073,
-                limit: 1000
-            })
+            Err(AppendError::TooLong { bytes: 1073, limit: 1000 })
         ));
     }
 

@@ -29,14 +29,25 @@ pub struct Recovery {
 pub(super) struct Opened {
     pub(super) state: State,
     pub(super) recovery: Recovery,
-    pub(super) lock: File,
+    pub(super) lock: DirectoryLock,
+}
+
+/// Keeps other processes out of the directory.
+#[derive(Debug)]
+pub(super) struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    /// Closing would do, but for a child process that was forked and has not called exec yet:
+    /// it shares the lock. Unlocking ends it for both.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "cannot unlock the journal");
+        }
+    }
 }
 
 pub(super) fn open(options: &Options) -> Result<Opened, JournalError> {
-    let directory = |source| JournalError::Directory {
-        path: options.path.clone(),
-        source,
-    };
+    let directory = |source| JournalError::Directory { path: options.path.clone(), source };
     create_directories(&options.path).map_err(directory)?;
     let lock = take_lock(&options.path)?;
     let cursors = cursor::load_all(&options.path).map_err(directory)?;
@@ -55,11 +66,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, JournalError> {
         tracing::warn!(?recovery, "journal has damaged records");
     }
     let state = State::new(options, segments, cursors, next_row, next_number);
-    Ok(Opened {
-        state,
-        recovery,
-        lock,
-    })
+    Ok(Opened { state, recovery, lock })
 }
 
 fn create_directories(path: &Path) -> io::Result<()> {
@@ -69,11 +76,8 @@ fn create_directories(path: &Path) -> io::Result<()> {
     builder.create(cursor::folder(path))
 }
 
-fn take_lock(path: &Path) -> Result<File, JournalError> {
-    let directory = |source| JournalError::Directory {
-        path: path.to_owned(),
-        source,
-    };
+fn take_lock(path: &Path) -> Result<DirectoryLock, JournalError> {
+    let directory = |source| JournalError::Directory { path: path.to_owned(), source };
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -82,10 +86,8 @@ fn take_lock(path: &Path) -> Result<File, JournalError> {
         .open(path.join("lock"))
         .map_err(directory)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse {
-            path: path.to_owned(),
-        }),
+        Ok(()) => Ok(DirectoryLock(file)),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(directory(source)),
     }
 }
@@ -142,13 +144,8 @@ fn scan_all(path: &Path, names: &[Name]) -> (VecDeque<Segment>, Recovery) {
 
 fn scan(path: &Path, name: Name, file_bytes: u64, recovery: &mut Recovery) -> io::Result<Segment> {
     let mut found = *recovery;
-    let mut segment = Segment {
-        name,
-        length: 0,
-        file_bytes,
-        end_row: name.first_row,
-        gaps: Vec::new(),
-    };
+    let mut segment =
+        Segment { name, length: 0, file_bytes, end_row: name.first_row, gaps: Vec::new() };
     let mut known_end = name.first_row;
     let mut scanner = Scanner::open(path, name, 0)?;
     loop {

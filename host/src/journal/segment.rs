@@ -43,11 +43,7 @@ impl Name {
     }
 
     fn file_name(&self) -> String {
-        let Self {
-            number,
-            first_row,
-            salt,
-        } = self;
+        let Self { number, first_row, salt } = self;
         format!("{number:020}-{first_row:020}-{salt:016x}.segment")
     }
 }
@@ -71,11 +67,8 @@ impl Segment {
     pub(super) fn rows_from(&self, row: u64) -> u64 {
         let from = row.max(self.name.first_row);
         let written = self.end_row.saturating_sub(from);
-        let lost: u64 = self
-            .gaps
-            .iter()
-            .map(|gap| gap.end.saturating_sub(gap.start.max(from)))
-            .sum();
+        let lost: u64 =
+            self.gaps.iter().map(|gap| gap.end.saturating_sub(gap.start.max(from))).sum();
         written.saturating_sub(lost)
     }
 }
@@ -107,11 +100,7 @@ pub(super) struct Scanner {
 impl Scanner {
     pub(super) fn open(directory: &Path, name: Name, offset: u64) -> io::Result<Self> {
         Ok(Self {
-            window: Window {
-                file: File::open(name.path(directory))?,
-                start: 0,
-                bytes: Vec::new(),
-            },
+            window: Window { file: File::open(name.path(directory))?, start: 0, bytes: Vec::new() },
             salt: name.salt,
             offset,
         })
@@ -135,18 +124,12 @@ impl Scanner {
         let Some(header) = self.header_at(start, end)? else {
             self.offset = self.next_header(start + 1, end)?;
             let bytes = start..self.offset;
-            return Ok(Scanned::Damage {
-                bytes,
-                header: None,
-            });
+            return Ok(Scanned::Damage { bytes, header: None });
         };
         let record_end = start.saturating_add(header.record_bytes());
         self.offset = record_end.min(end);
         if record_end > end {
-            return Ok(Scanned::Damage {
-                bytes: start..end,
-                header: Some(header),
-            });
+            return Ok(Scanned::Damage { bytes: start..end, header: Some(header) });
         }
         let payload_start = start + HEADER_BYTES as u64;
         let length = header.payload_length as usize;
@@ -154,10 +137,7 @@ impl Scanner {
         Ok(if header.matches(payload) {
             Scanned::Record { header, payload }
         } else {
-            Scanned::Damage {
-                bytes: start..record_end,
-                header: Some(header),
-            }
+            Scanned::Damage { bytes: start..record_end, header: Some(header) }
         })
     }
 
@@ -207,8 +187,7 @@ impl Window {
             let available = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
             self.fill(offset, length.max(READ_AHEAD).min(available))?;
         }
-        self.slice(offset, length)
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.slice(offset, length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn slice(&self, offset: u64, length: usize) -> Option<&[u8]> {
@@ -246,11 +225,7 @@ mod tests {
 
     #[test]
     fn name_survives_its_text_and_other_files_have_none() {
-        let name = Name {
-            number: 7,
-            first_row: 1_000,
-            salt: 0xAB,
-        };
+        let name = Name { number: 7, first_row: 1_000, salt: 0xAB };
         assert_eq!(Name::parse(&name.file_name()), Some(name));
         for other in ["lock", "7-1000-ab.segment", "x-y-z.segment", ".segment"] {
             assert_eq!(Name::parse(other), None, "{other}");
@@ -259,18 +234,9 @@ mod tests {
 
     #[test]
     fn gaps_are_not_rows() {
-        let name = Name {
-            number: 1,
-            first_row: 10,
-            salt: 0,
-        };
-        let segment = Segment {
-            name,
-            length: 1,
-            file_bytes: 1,
-            end_row: 30,
-            gaps: vec![12..15, 20..22],
-        };
+        let name = Name { number: 1, first_row: 10, salt: 0 };
+        let segment =
+            Segment { name, length: 1, file_bytes: 1, end_row: 30, gaps: vec![12..15, 20..22] };
         assert_eq!(segment.rows_from(0), 15);
         assert_eq!(segment.rows_from(13), 13);
         assert_eq!(segment.rows_from(21), 8);

@@ -1,4 +1,4 @@
-//! The journal's bookkeeping: segments, consumers, counts. Pure; does no I/O.
+//! The journal's bookkeeping: segments and counts. Pure; does no I/O.
 //!
 //! Decides what may be deleted, what must be when the bound is reached, and what a consumer
 //! reads next. Segments are ordered by number, and only ever leave at the front.
@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::consumers::{Consumers, OpenedConsumer};
 use super::keeper::SegmentFile;
 use super::segment::{Name, Segment};
 use super::{Options, WhenFull};
@@ -58,33 +59,6 @@ pub struct ConsumerStats {
     pub lost_rows: u64,
 }
 
-/// What the journal knows of a consumer, open or not.
-#[derive(Debug)]
-struct Registration {
-    acked: Position,
-    /// The last position that was written to its cursor file.
-    saved: Position,
-    /// Tells the consumer that is open from those that were open under this name before.
-    open: Option<u64>,
-    lost_rows: u64,
-}
-
-/// A consumer as long as it is open.
-#[derive(Debug, Clone)]
-pub(super) struct ConsumerKey {
-    pub(super) name: String,
-    id: u64,
-}
-
-/// What a consumer that opens has to know.
-#[derive(Debug)]
-pub(super) struct OpenedConsumer {
-    pub(super) key: ConsumerKey,
-    pub(super) acked: Position,
-    /// It was not registered before, so it has no cursor file yet.
-    pub(super) new: bool,
-}
-
 /// The segment that is written to: the last of the list.
 #[derive(Debug, Clone)]
 pub(super) struct Active {
@@ -112,8 +86,7 @@ pub(super) struct State {
     next_number: u64,
     /// A segment was created since the directory was synced last.
     pub(super) directory_unsynced: bool,
-    consumers: BTreeMap<String, Registration>,
-    opened_consumers: u64,
+    pub(super) consumers: Consumers,
     appended_rows: u64,
     dropped_rows: u64,
     write_errors: u64,
@@ -128,10 +101,6 @@ impl State {
         next_row: u64,
         next_number: u64,
     ) -> Self {
-        let consumers = cursors
-            .into_iter()
-            .map(|(name, position)| (name, Registration::at(position)))
-            .collect();
         Self {
             max_bytes: options.max_bytes,
             when_full: options.when_full,
@@ -141,8 +110,7 @@ impl State {
             next_row,
             next_number,
             directory_unsynced: false,
-            consumers,
-            opened_consumers: 0,
+            consumers: Consumers::new(cursors),
             appended_rows: 0,
             dropped_rows: 0,
             write_errors: 0,
@@ -163,11 +131,7 @@ impl State {
             Some(last) => (last.name.number, last.length),
             None => (self.next_number, 0),
         };
-        Position {
-            segment,
-            offset,
-            row: self.next_row,
-        }
+        Position { segment, offset, row: self.next_row }
     }
 
     /// Takes segments out of the journal until `need` more bytes fit, as far as that may be.
@@ -176,11 +140,7 @@ impl State {
         if self.bytes > limit && self.consumers_saved_all() {
             self.seal();
         }
-        let mut removed = if self.bytes > limit {
-            self.reclaim()
-        } else {
-            Vec::new()
-        };
+        let mut removed = if self.bytes > limit { self.reclaim() } else { Vec::new() };
         while self.bytes > limit && self.may_drop() {
             if self.segments.len() == 1 {
                 self.seal();
@@ -188,22 +148,19 @@ impl State {
             let Some(segment) = self.pop_front() else {
                 break;
             };
-            if let Some(row) = self.consumers.values().map(|one| one.acked.row).min() {
+            if let Some(row) = self.consumers.least_acked_row() {
                 self.dropped_rows += segment.rows_from(row);
             }
             removed.push(segment.name);
         }
-        Room {
-            removed,
-            fits: self.bytes <= limit,
-        }
+        Room { removed, fits: self.bytes <= limit }
     }
 
     /// Names of the segments that every consumer is done with, now no longer part of the
     /// journal. None when there is no consumer.
     pub(super) fn reclaim(&mut self) -> Vec<Name> {
         let mut removed = Vec::new();
-        let Some(saved) = self.consumers.values().map(|one| one.saved).min() else {
+        let Some(saved) = self.consumers.least_saved() else {
             return removed;
         };
         let sealed = self.segments.len() - usize::from(self.active.is_some());
@@ -228,11 +185,7 @@ impl State {
 
     /// The name for a new segment.
     pub(super) fn next_name(&self, salt: u64) -> Name {
-        Name {
-            number: self.next_number,
-            first_row: self.next_row,
-            salt,
-        }
+        Name { number: self.next_number, first_row: self.next_row, salt }
     }
 
     /// A segment was created by its `next_name`.
@@ -296,13 +249,8 @@ impl State {
     /// The segment that holds the records from `position` on and the end of its records.
     /// Moves the position to that segment; absent: everything was read.
     pub(super) fn locate(&self, position: &mut Position) -> Option<(Name, u64)> {
-        let index = self
-            .segments
-            .partition_point(|segment| segment.name.number < position.segment);
-        let found = self
-            .segments
-            .range(index..)
-            .find(|segment| !position.covers(segment))?;
+        let index = self.segments.partition_point(|segment| segment.name.number < position.segment);
+        let found = self.segments.range(index..).find(|segment| !position.covers(segment))?;
         if found.name.number != position.segment {
             position.segment = found.name.number;
             position.offset = 0;
@@ -318,74 +266,7 @@ impl State {
             offset: 0,
             row: first.name.first_row,
         });
-        let new = !self.consumers.contains_key(name);
-        let consumer = self
-            .consumers
-            .entry(name.to_owned())
-            .or_insert_with(|| Registration::at(oldest));
-        if consumer.open.is_some() {
-            return None;
-        }
-        self.opened_consumers += 1;
-        consumer.open = Some(self.opened_consumers);
-        let key = ConsumerKey {
-            name: name.to_owned(),
-            id: self.opened_consumers,
-        };
-        Some(OpenedConsumer {
-            key,
-            acked: consumer.acked,
-            new,
-        })
-    }
-
-    pub(super) fn close_consumer(&mut self, key: &ConsumerKey) {
-        if let Some(consumer) = self.consumer(key) {
-            consumer.open = None;
-        }
-    }
-
-    pub(super) fn acknowledge(&mut self, key: &ConsumerKey, position: Position) {
-        if let Some(consumer) = self.consumer(key) {
-            consumer.acked = consumer.acked.max(position);
-        }
-    }
-
-    /// It was not retired.
-    pub(super) fn is_registered(&mut self, key: &ConsumerKey) -> bool {
-        self.consumer(key).is_some()
-    }
-
-    /// The cursor file holds this position now.
-    pub(super) fn saved(&mut self, key: &ConsumerKey, position: Position) {
-        if let Some(consumer) = self.consumer(key) {
-            consumer.saved = position;
-        }
-    }
-
-    pub(super) fn count_lost(&mut self, key: &ConsumerKey, rows: u64) {
-        if let Some(consumer) = self.consumer(key) {
-            consumer.lost_rows += rows;
-        }
-    }
-
-    fn consumer(&mut self, key: &ConsumerKey) -> Option<&mut Registration> {
-        self.consumers
-            .get_mut(&key.name)
-            .filter(|consumer| consumer.open == Some(key.id))
-    }
-
-    /// Forgets all consumers but these; gives the names of the forgotten.
-    pub(super) fn retain_consumers<S: AsRef<str>>(&mut self, names: &[S]) -> Vec<String> {
-        let mut retired = Vec::new();
-        self.consumers.retain(|name, _| {
-            let keep = names.iter().any(|kept| kept.as_ref() == name);
-            if !keep {
-                retired.push(name.clone());
-            }
-            keep
-        });
-        retired
+        self.consumers.open(name, oldest)
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -393,7 +274,7 @@ impl State {
             .consumers
             .iter()
             .map(|(name, consumer)| ConsumerStats {
-                name: name.clone(),
+                name: name.to_owned(),
                 lag_rows: self.lag_rows(&consumer.acked),
                 lag_bytes: self.lag_bytes(&consumer.acked),
                 lost_rows: consumer.lost_rows,
@@ -436,25 +317,14 @@ impl State {
     }
 
     fn consumers_saved_all(&self) -> bool {
-        self.segments
-            .back()
-            .is_some_and(|last| self.consumers.values().all(|one| one.saved.covers(last)))
+        let saved = self.consumers.least_saved();
+        let last = self.segments.back();
+        saved.zip(last).is_some_and(|(saved, last)| saved.covers(last))
     }
 
     fn pop_front(&mut self) -> Option<Segment> {
         let segment = self.segments.pop_front()?;
         self.bytes -= segment.file_bytes;
         Some(segment)
-    }
-}
-
-impl Registration {
-    fn at(position: Position) -> Self {
-        Self {
-            acked: position,
-            saved: position,
-            open: None,
-            lost_rows: 0,
-        }
     }
 }

@@ -136,11 +136,7 @@ impl Journal {
         match self.create(name) {
             Ok(file) => {
                 state.activate(name, Arc::clone(&file));
-                Ok(Active {
-                    file,
-                    name,
-                    length: 0,
-                })
+                Ok(Active { file, name, length: 0 })
             }
             Err(source) => {
                 state.count_write_error();
@@ -156,10 +152,7 @@ impl Journal {
             .create_new(true)
             .mode(0o600)
             .open(name.path(&self.options.path))?;
-        Ok(Arc::new(SegmentFile {
-            file,
-            suspect: AtomicBool::new(false),
-        }))
+        Ok(Arc::new(SegmentFile { file, suspect: AtomicBool::new(false) }))
     }
 
     /// Cuts off what a failed write left behind, as far as the disk still lets us.

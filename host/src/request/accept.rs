@@ -13,13 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::record::Record;
 use super::reply::{self, ReplyBody};
 use super::{admit, chat_completion, inferences, models};
-use crate::config::OnDisconnect;
+use crate::config::{OnDisconnect, Server};
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
@@ -40,24 +40,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Streams of one HTTP/2 connection, and header bytes of one request.
 const MAX_STREAMS: u32 = 250;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+/// A peer that is gone without a word is noticed by an unanswered ping.
+const KEEP_ALIVE_PING: Duration = Duration::from_secs(30);
 
 /// Serves until the gateway stops, then lets running requests finish within the drain time.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     let server = gateway.snapshot().config.server.clone();
     let connections = Arc::new(Semaphore::new(server.max_connections));
     let graceful = GracefulShutdown::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(server.header_timeout)
-        .max_buf_size(MAX_HEADER_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(64 * 1024)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let builder = protocol(&server);
     let stopping = gateway.tasks.stopping().clone();
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { break };
@@ -73,7 +65,15 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
                 continue;
             }
         };
-        let connection = connection(&builder, gateway.clone(), stream);
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let for_requests = gateway.clone();
+        let service = service_fn(move |request| {
+            let gateway = for_requests.clone();
+            async move { Ok::<_, Infallible>(dispatch(gateway, request).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection.into_owned());
         gateway.tasks.spawn("connection", async move {
             if let Err(error) = connection.await {
@@ -88,29 +88,21 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     }
 }
 
-fn connection(
-    builder: &auto::Builder<TokioExecutor>,
-    gateway: Arc<Gateway>,
-    stream: TcpStream,
-) -> auto::Connection<
-    '_,
-    TokioIo<TcpStream>,
-    impl hyper::service::Service<
-        Request<Incoming>,
-        Response = Response<ReplyBody>,
-        Error = Infallible,
-        Future = impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<>,
-    > + use<>,
-    TokioExecutor,
-> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    let service = service_fn(move |request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(dispatch(gateway, request).await) }
-    });
-    builder.serve_connection(TokioIo::new(stream), service)
+/// HTTP/1.1 and HTTP/2 on one port, within bounds.
+fn protocol(server: &Server) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(server.header_timeout)
+        .max_buf_size(MAX_HEADER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .keep_alive_interval(Some(KEEP_ALIVE_PING));
+    builder
 }
 
 /// Finds the handler.

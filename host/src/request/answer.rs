@@ -34,7 +34,7 @@ pub struct Answer {
 }
 
 pub enum Content {
-    Whole(Whole),
+    Whole(Box<Whole>),
     Stream(Box<Stream>),
 }
 

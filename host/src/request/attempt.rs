@@ -167,7 +167,7 @@ impl Upstream<'_> {
         }
         let raw = self.whole(response.into_body()).await?;
         let response = openai::response::decode(&raw).map_err(AttemptError::provider)?;
-        Ok(Content::Whole(Whole { raw: Some(raw), response }))
+        Ok(Content::Whole(Box::new(Whole { raw: Some(raw), response })))
     }
 
     /// The chat payload through the adapter, both ways.
@@ -179,7 +179,7 @@ impl Upstream<'_> {
             Built::Send(request) => request,
             Built::Answer { response, after } => {
                 self.wait(after).await;
-                return Ok(Content::Whole(Whole { raw: None, response }));
+                return Ok(Content::Whole(Box::new(Whole { raw: None, response })));
             }
             Built::AnswerStream(events) => {
                 let events = VecDeque::from(events);
@@ -212,7 +212,7 @@ impl Upstream<'_> {
             let error = CallError::new(CallErrorKind::MalformedResponse, message);
             return Err(AttemptError::provider(CallError { status: Some(status.as_u16()), ..error }));
         }
-        Ok(Content::Whole(Whole { raw: None, response }))
+        Ok(Content::Whole(Box::new(Whole { raw: None, response })))
     }
 
     async fn send(&mut self, parts: Parts<'_>) -> Result<Response<Incoming>, AttemptError> {

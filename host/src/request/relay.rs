@@ -50,7 +50,7 @@ pub async fn relay(
     let Answer { model, position, endpoint, in_flight, content } = answer;
     let settle = Settle { gateway: gateway.clone(), model, position, in_flight: Some(in_flight) };
     match content {
-        Content::Whole(answer) => whole(settle, answer, &endpoint.name, record).await,
+        Content::Whole(answer) => whole(settle, *answer, &endpoint.name, record).await,
         Content::Stream(answer) => stream(snapshot, settle, *answer, &endpoint.name, record),
     }
 }
@@ -100,13 +100,13 @@ async fn whole(
         Some(raw) => raw,
         None => openai::response::encode(&answer.response, &identity.of(&answer.response)).into(),
     };
-    let ttft = settle.in_flight.as_ref().map(|in_flight| in_flight.started().elapsed());
-    record.attempt_finished(settle.observe(ttft, answer.response.usage, None));
+    // When its first token was there, a whole answer does not tell.
+    record.attempt_finished(settle.observe(None, answer.response.usage, None));
     let mut response = reply::json(StatusCode::OK, body);
     reply::identify(response.headers_mut(), &record, Some(endpoint));
-    let ttft = Some(record.started().elapsed());
-    let response_row = Some(&answer.response);
-    record.finish(Outcome { status: 200, error: None, ttft, response: response_row }).await;
+    let outcome =
+        Outcome { status: 200, error: None, ttft: None, response: Some(&answer.response) };
+    record.finish(outcome).await;
     response
 }
 

@@ -5,20 +5,12 @@ use super::*;
 const SMALL: u64 = 16 << 10;
 
 fn small(path: &Path, when_full: WhenFull) -> Options {
-    Options {
-        segment_bytes: 2048,
-        max_bytes: SMALL,
-        when_full,
-        ..options(path)
-    }
+    Options { segment_bytes: 2048, max_bytes: SMALL, when_full, ..options(path) }
 }
 
 fn bytes_on_disk(path: &Path) -> u64 {
     let paths = segment_paths(path);
-    paths
-        .iter()
-        .map(|path| path.metadata().unwrap().len())
-        .sum()
+    paths.iter().map(|path| path.metadata().unwrap().len()).sum()
 }
 
 #[tokio::test]
@@ -195,9 +187,6 @@ async fn longest_record_always_fits_and_a_longer_one_is_refused() {
     }
     assert!(matches!(
         journal.append(&rows(1, 4097 - overhead)).await,
-        Err(AppendError::TooLong {
-            bytes: 4097,
-            limit: 4096
-        })
+        Err(AppendError::TooLong { bytes: 4097, limit: 4096 })
     ));
 }

@@ -32,10 +32,7 @@ async fn segment_cut_at_any_byte_loses_only_the_record_it_was_cut_in() {
     for length in (whole.len() - 4096..=whole.len()).rev() {
         fs::write(&path, &whole[..length]).unwrap();
         let (journal, read) = read_all(directory.path()).await;
-        let kept: Vec<_> = written
-            .iter()
-            .filter(|(_, end)| *end <= length as u64)
-            .collect();
+        let kept: Vec<_> = written.iter().filter(|(_, end)| *end <= length as u64).collect();
         let expected: Vec<Row> = kept.iter().flat_map(|(call, _)| call.clone()).collect();
         assert_eq!(read, expected, "cut at {length}");
         let recovery = journal.recovery();
@@ -143,10 +140,7 @@ async fn damaged_end_alone_does_not_keep_a_segment() {
 #[tokio::test]
 async fn deleted_segment_costs_its_rows_and_no_more() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options {
-        segment_bytes: 500,
-        ..options(directory.path())
-    };
+    let options = Options { segment_bytes: 500, ..options(directory.path()) };
     let journal = Journal::open(options).unwrap();
     let mut all = Vec::new();
     for _ in 0..9 {

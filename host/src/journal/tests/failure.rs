@@ -30,10 +30,7 @@ async fn limited_process() {
     }
     for sync in [SyncMode::Os, SyncMode::Always] {
         let directory = tempfile::tempdir().unwrap();
-        let options = Options {
-            sync,
-            ..options(directory.path())
-        };
+        let options = Options { sync, ..options(directory.path()) };
         let journal = Journal::open(options).unwrap();
         let mut consumer = journal.consumer("main").unwrap();
         let (mut written, mut failed) = (Vec::new(), 0);
@@ -72,10 +69,7 @@ async fn limited_process() {
 #[tokio::test]
 async fn failed_sync_is_an_error_and_closes_the_segment() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options {
-        sync: SyncMode::Always,
-        ..options(directory.path())
-    };
+    let options = Options { sync: SyncMode::Always, ..options(directory.path()) };
     let journal = Journal::open(options).unwrap();
     journal.append(&rows(1, 10)).await.unwrap();
     let active = journal.with_state(|state| state.active().unwrap());
@@ -90,10 +84,7 @@ async fn failed_sync_is_an_error_and_closes_the_segment() {
     assert!(outcome.unwrap().is_err());
     assert!(broken.suspect.load(std::sync::atomic::Ordering::Acquire));
 
-    active
-        .file
-        .suspect
-        .store(true, std::sync::atomic::Ordering::Release);
+    active.file.suspect.store(true, std::sync::atomic::Ordering::Release);
     journal.append(&rows(1, 10)).await.unwrap();
     assert_eq!(journal.stats().segments, 2);
     let mut consumer = journal.consumer("main").unwrap();

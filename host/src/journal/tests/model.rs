@@ -79,10 +79,7 @@ impl Run {
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Append {
-                rows: n,
-                json_bytes,
-            } => self.append(rows(n, json_bytes)).await,
+            Step::Append { rows: n, json_bytes } => self.append(rows(n, json_bytes)).await,
             Step::Read { max_rows, ack } => self.read(max_rows, ack).await,
             Step::Flush => self.parts().1.flush().unwrap(),
             Step::Reopen => {
@@ -168,9 +165,7 @@ fn lost(consumer: &Consumer) -> u64 {
 
 async fn consumer_batch(consumer: &mut Consumer, max_rows: usize) -> Option<Batch> {
     let mut position = consumer.position;
-    let more = consumer
-        .journal
-        .with_state(|state| state.locate(&mut position).is_some());
+    let more = consumer.journal.with_state(|state| state.locate(&mut position).is_some());
     if !more {
         return None;
     }
