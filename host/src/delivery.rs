@@ -316,13 +316,14 @@ impl Delivery {
             lines.extend(line.to_string().into_bytes());
             lines.push(b'\n');
         }
-        let kept = self.dead_letters.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.dead_letters)?
-                .write_all(&lines)
-        });
+        let kept =
+            self.dead_letters.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
+                std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(&self.dead_letters)?
+                    .write_all(&lines)
+            });
         if let Err(error) = kept {
             tracing::error!(sink = %name, %error, "the dead-letter file cannot be written");
         }

@@ -105,7 +105,9 @@ impl AttemptError {
             Self::Provider { error, .. } => error.kind,
             Self::Connection(_) => CallErrorKind::Overloaded,
             Self::Timeout(_) => CallErrorKind::Timeout,
-            Self::Truncated | Self::Broken(_) | Self::Request(_) => CallErrorKind::MalformedResponse,
+            Self::Truncated | Self::Broken(_) | Self::Request(_) => {
+                CallErrorKind::MalformedResponse
+            }
             Self::Plugin { .. } => CallErrorKind::Server,
         }
     }

@@ -317,7 +317,10 @@ fn warn_of_fixed(running: &Config, next: &Config) {
         ("plugin_host", running.plugin_host != next.plugin_host),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!(key, "changed in the configuration, but read at start only: restart to apply");
+        tracing::warn!(
+            key,
+            "changed in the configuration, but read at start only: restart to apply"
+        );
     }
 }
 

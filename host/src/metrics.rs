@@ -27,9 +27,8 @@ use crate::routing::statistics::Observation;
 type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// What the gateway itself adds lies between ten microseconds and a bad millisecond.
-const OVERHEAD_BUCKETS: [f64; 13] = [
-    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1,
-];
+const OVERHEAD_BUCKETS: [f64; 13] =
+    [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1];
 
 /// Providers answer in tens of milliseconds to minutes.
 const LATENCY_BUCKETS: [f64; 13] =
@@ -138,28 +137,96 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Inferences by outcome and status", self.requests.clone());
-        registry.register("requests_in_flight", "Chat requests being served", self.in_flight.clone());
-        registry.register_with_unit("request_duration", "From the request to the last byte", Unit::Seconds, self.duration.clone());
-        registry.register_with_unit("overhead", "What the gateway itself took", Unit::Seconds, self.overhead.clone());
+        registry.register(
+            "requests_in_flight",
+            "Chat requests being served",
+            self.in_flight.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "From the request to the last byte",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        registry.register_with_unit(
+            "overhead",
+            "What the gateway itself took",
+            Unit::Seconds,
+            self.overhead.clone(),
+        );
         registry.register("attempts", "Attempts at endpoints by outcome", self.attempts.clone());
-        registry.register_with_unit("time_to_first_token", "From the attempt to the first content", Unit::Seconds, self.ttft.clone());
+        registry.register_with_unit(
+            "time_to_first_token",
+            "From the attempt to the first content",
+            Unit::Seconds,
+            self.ttft.clone(),
+        );
         registry.register("tokens", "Tokens by endpoint and class", self.tokens.clone());
         registry.register("reloads", "Reloads by result", self.reloads.clone());
-        registry.register("journal_rows_lost", "Rows that could not be written to the journal", self.rows_lost.clone());
+        registry.register(
+            "journal_rows_lost",
+            "Rows that could not be written to the journal",
+            self.rows_lost.clone(),
+        );
         let read = &self.read;
-        registry.register("generation", "Generation of the current snapshot", read.generation.clone());
-        registry.register("journal_bytes", "Bytes of the journal on disk", read.journal_bytes.clone());
+        registry.register(
+            "generation",
+            "Generation of the current snapshot",
+            read.generation.clone(),
+        );
+        registry.register(
+            "journal_bytes",
+            "Bytes of the journal on disk",
+            read.journal_bytes.clone(),
+        );
         registry.register("journal_rows", "Rows written to the journal", read.journal_rows.clone());
-        registry.register("journal_rows_dropped", "Rows dropped at the journal's bound before every sink had them", read.journal_dropped.clone());
-        registry.register("sink_lag_rows", "Rows a sink has not acknowledged", read.sink_lag.clone());
-        registry.register("sink_rejected_rows", "Rows a sink refused for good", read.sink_rejected.clone());
+        registry.register(
+            "journal_rows_dropped",
+            "Rows dropped at the journal's bound before every sink had them",
+            read.journal_dropped.clone(),
+        );
+        registry.register(
+            "sink_lag_rows",
+            "Rows a sink has not acknowledged",
+            read.sink_lag.clone(),
+        );
+        registry.register(
+            "sink_rejected_rows",
+            "Rows a sink refused for good",
+            read.sink_rejected.clone(),
+        );
         registry.register("plugin_calls", "Calls into a plugin", read.plugin_calls.clone());
-        registry.register_with_unit("plugin_busy", "Time spent inside a plugin", Unit::Seconds, read.plugin_busy.clone());
-        registry.register("plugin_kills", "Calls ended by a trap or a bound", read.plugin_kills.clone());
-        registry.register("plugin_memory_peak_bytes", "Largest memory of any instance", read.plugin_memory.clone());
-        registry.register("plugin_quarantined", "1 while a plugin is out of service", read.plugin_quarantined.clone());
-        registry.register("endpoint_error_rate", "Share of failed calls of late", read.endpoint_error_rate.clone());
-        registry.register("endpoint_in_flight", "Requests running at an endpoint", read.endpoint_in_flight.clone());
+        registry.register_with_unit(
+            "plugin_busy",
+            "Time spent inside a plugin",
+            Unit::Seconds,
+            read.plugin_busy.clone(),
+        );
+        registry.register(
+            "plugin_kills",
+            "Calls ended by a trap or a bound",
+            read.plugin_kills.clone(),
+        );
+        registry.register(
+            "plugin_memory_peak_bytes",
+            "Largest memory of any instance",
+            read.plugin_memory.clone(),
+        );
+        registry.register(
+            "plugin_quarantined",
+            "1 while a plugin is out of service",
+            read.plugin_quarantined.clone(),
+        );
+        registry.register(
+            "endpoint_error_rate",
+            "Share of failed calls of late",
+            read.endpoint_error_rate.clone(),
+        );
+        registry.register(
+            "endpoint_in_flight",
+            "Requests running at an endpoint",
+            read.endpoint_in_flight.clone(),
+        );
     }
 
     pub fn request_finished(

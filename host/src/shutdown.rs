@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 pub struct Tasks {
     tracker: TaskTracker,
     stopping: CancellationToken,
+    abandoned: CancellationToken,
 }
 
 /// A started task.
@@ -49,6 +50,12 @@ impl Tasks {
     /// Set once the process is to end.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
+    }
+
+    /// Set once the drain time is over: connections end with whatever they are at, so that
+    /// their records are still written.
+    pub fn abandoned(&self) -> &CancellationToken {
+        &self.abandoned
     }
 
     /// Waits until every task is over.

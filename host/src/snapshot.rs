@@ -191,7 +191,8 @@ pub fn build(
     surroundings: &Surroundings<'_>,
 ) -> Result<Snapshot, BuildError> {
     let started = Instant::now();
-    let mut builder = Builder { config: &config, surroundings, plugins: BTreeMap::new(), failures: Vec::new() };
+    let mut builder =
+        Builder { config: &config, surroundings, plugins: BTreeMap::new(), failures: Vec::new() };
     builder.load_all();
     let providers = builder.providers();
     let models = builder.models(&providers);
@@ -267,8 +268,9 @@ impl Builder<'_> {
         for (name, settings) in &self.config.providers {
             let Some(plugin) = self.plugin(&settings.plugin, Kind::Provider) else { continue };
             let table = format!("[providers.{name}]");
-            let described = provider::Provider::new(plugin)
-                .and_then(|adapter| adapter.describe(&settings.settings).map(|info| (adapter, info)));
+            let described = provider::Provider::new(plugin).and_then(|adapter| {
+                adapter.describe(&settings.settings).map(|info| (adapter, info))
+            });
             let (adapter, info) = match described {
                 Ok(described) => described,
                 Err(source) => {
@@ -374,7 +376,8 @@ impl Builder<'_> {
                 Ok(allocation) => {
                     let shares = cumulative(&allocation, &settings.variants);
                     if shares.is_empty() {
-                        let message = format!("plugin {plugin_name} gave no variant a share above 0");
+                        let message =
+                            format!("plugin {plugin_name} gave no variant a share above 0");
                         self.failures.push(BuildFailure::Unsupported { table, message });
                         continue;
                     }
@@ -403,8 +406,8 @@ impl Builder<'_> {
                 sinks.push(running);
                 continue;
             }
-            let opened = Sink::new(self.surroundings.catalog, plugin, &settings.settings)
-                .and_then(|sink| {
+            let opened =
+                Sink::new(self.surroundings.catalog, plugin, &settings.settings).and_then(|sink| {
                     // Opening is part of the trial: a store that cannot be opened must not
                     // replace one that works.
                     self.surroundings.runtime.block_on(sink.writer())?;
@@ -422,8 +425,13 @@ impl Builder<'_> {
 /// What the contract can say and this host cannot do.
 fn unsupported(info: &Info) -> Option<String> {
     match (&info.framing, &info.credential) {
-        (_, CredentialScheme::AwsSigv4(_)) => Some("its plugin asks for AWS Signature V4, which this version of the gateway cannot make".into()),
-        (_, CredentialScheme::GoogleOauth) => Some("its plugin asks for Google OAuth, which this version of the gateway cannot do".into()),
+        (_, CredentialScheme::AwsSigv4(_)) => Some(
+            "its plugin asks for AWS Signature V4, which this version of the gateway cannot make"
+                .into(),
+        ),
+        (_, CredentialScheme::GoogleOauth) => Some(
+            "its plugin asks for Google OAuth, which this version of the gateway cannot do".into(),
+        ),
         (Framing::Sse | Framing::Ndjson | Framing::AwsEventStream, _) => None,
     }
 }
@@ -488,7 +496,9 @@ fn cumulative(
     variants: &BTreeMap<String, config::Variant>,
 ) -> Vec<(String, f64)> {
     let usable = |share: &&experiment::Share| {
-        variants.contains_key(&share.name) && share.probability.is_finite() && share.probability > 0.0
+        variants.contains_key(&share.name)
+            && share.probability.is_finite()
+            && share.probability > 0.0
     };
     let total: f64 = allocation.shares.iter().filter(usable).map(|share| share.probability).sum();
     let mut end = 0.0;

@@ -43,10 +43,9 @@ pub(crate) fn stream_event(event: StreamEvent) -> adapter::StreamEvent {
     let delta = |index, text| adapter::Delta { index, text };
     match event {
         StreamEvent::Started { id, model } => To::Started(adapter::Started { id, model }),
-        StreamEvent::BlockStart { index, kind } => To::BlockStart(adapter::BlockStart {
-            index,
-            kind: block_kind(kind),
-        }),
+        StreamEvent::BlockStart { index, kind } => {
+            To::BlockStart(adapter::BlockStart { index, kind: block_kind(kind) })
+        }
         StreamEvent::TextDelta { index, text } => To::TextDelta(delta(index, text)),
         StreamEvent::ReasoningDelta { index, text } => To::ReasoningDelta(delta(index, text)),
         StreamEvent::ReasoningSignature { index, signature } => {
@@ -97,17 +96,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>, CallError> {
 }
 
 fn paced_event(paced: PacedEvent) -> adapter::PacedEvent {
-    adapter::PacedEvent {
-        after_us: microseconds(paced.after),
-        event: stream_event(paced.event),
-    }
+    adapter::PacedEvent { after_us: microseconds(paced.after), event: stream_event(paced.event) }
 }
 
 fn patch(patch: Patch) -> Result<adapter::Patch, CallError> {
-    Ok(adapter::Patch {
-        key: patch.key,
-        value: patch.value.as_ref().map(json).transpose()?,
-    })
+    Ok(adapter::Patch { key: patch.key, value: patch.value.as_ref().map(json).transpose()? })
 }
 
 fn block_kind(kind: BlockKind) -> adapter::BlockKind {

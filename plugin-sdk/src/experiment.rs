@@ -67,12 +67,7 @@ impl Allocation {
 impl VariantStatistics {
     /// A variant that nothing is known of yet: for tests.
     pub fn fresh(name: &str, weight: Option<f64>) -> Self {
-        Self {
-            name: name.to_owned(),
-            weight,
-            inferences: 0,
-            metrics: Vec::new(),
-        }
+        Self { name: name.to_owned(), weight, inferences: 0, metrics: Vec::new() }
     }
 }
 

@@ -185,24 +185,14 @@ pub struct Patch {
 impl Info {
     /// A provider that streams server-sent events and honours every parameter.
     pub fn new(wire: Wire, credential: CredentialScheme) -> Self {
-        Self {
-            wire,
-            framing: Framing::Sse,
-            credential,
-            supported_parameters: Vec::new(),
-        }
+        Self { wire, framing: Framing::Sse, credential, supported_parameters: Vec::new() }
     }
 }
 
 impl HttpRequest {
     /// A `POST` of JSON to `path` below the operator's base URL.
     pub fn post_json(path: impl Into<String>, body: Vec<u8>) -> Self {
-        Self {
-            method: "POST".into(),
-            path: path.into(),
-            headers: vec![json_content()],
-            body,
-        }
+        Self { method: "POST".into(), path: path.into(), headers: vec![json_content()], body }
     }
 
     /// Adds a header; `name` in lower case.
@@ -234,10 +224,7 @@ impl Forwarded {
     /// Sets one top-level key of the body.
     #[must_use]
     pub fn set(mut self, key: &str, value: Value) -> Self {
-        self.patches.push(Patch {
-            key: key.into(),
-            value: Some(value),
-        });
+        self.patches.push(Patch { key: key.into(), value: Some(value) });
         self
     }
 }
@@ -268,10 +255,7 @@ impl HttpResponse {
 impl Header {
     /// `name` in lower case.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            value: value.into(),
-        }
+        Self { name: name.into(), value: value.into() }
     }
 }
 
@@ -315,10 +299,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_in_seconds_unless_given_in_milliseconds() {
-        assert_eq!(
-            answer(&[("retry-after", "2")]).retry_after_ms(),
-            Some(2_000)
-        );
+        assert_eq!(answer(&[("retry-after", "2")]).retry_after_ms(), Some(2_000));
         let both = answer(&[("retry-after", "2"), ("retry-after-ms", "1500.2")]);
         assert_eq!(both.retry_after_ms(), Some(1_501));
     }

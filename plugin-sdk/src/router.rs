@@ -64,21 +64,14 @@ pub struct Outcome {
 impl Plan {
     /// Tries `endpoints` one after the other, with the operator's time-outs and no scores.
     pub fn in_order(endpoints: impl IntoIterator<Item = u32>) -> Self {
-        Self {
-            steps: endpoints.into_iter().map(Step::to).collect(),
-            scores: Vec::new(),
-        }
+        Self { steps: endpoints.into_iter().map(Step::to).collect(), scores: Vec::new() }
     }
 }
 
 impl Step {
     /// Tries `endpoint` with the operator's time-out and no hedge.
     pub fn to(endpoint: u32) -> Self {
-        Self {
-            endpoint,
-            timeout_ms: 0,
-            hedge_after_ms: None,
-        }
+        Self { endpoint, timeout_ms: 0, hedge_after_ms: None }
     }
 }
 
@@ -238,10 +231,7 @@ mod tests {
 
     #[test]
     fn unprepared_policy_leaves_the_order_to_the_host() {
-        assert_eq!(
-            Exported::route(RequestFacts::default(), vec![]),
-            Plan::in_order([])
-        );
+        assert_eq!(Exported::route(RequestFacts::default(), vec![]), Plan::in_order([]));
         assert_eq!(Exported::save(), Vec::<u8>::new());
     }
 

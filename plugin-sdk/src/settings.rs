@@ -24,10 +24,7 @@ impl SettingsError {
 
     /// Refuses one key, named by its JSON pointer such as `/weights/0`.
     pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            message: message.into(),
-        }
+        Self { pointer: pointer.into(), message: message.into() }
     }
 }
 

@@ -228,10 +228,7 @@ mod tests {
             time_unix_ms: 1,
             json: b"{}".to_vec(),
         };
-        assert_eq!(
-            Exported::write(vec![row.clone()]),
-            Outcome::Retry(UNOPENED_RETRY_MS)
-        );
+        assert_eq!(Exported::write(vec![row.clone()]), Outcome::Retry(UNOPENED_RETRY_MS));
         assert_eq!(Exported::get_inference("a".into()), Err(unopened()));
         assert_eq!(Exported::open(b"{}".to_vec()), Ok(()));
         assert_eq!(Exported::write(vec![row]), Outcome::Ack);

@@ -84,7 +84,8 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
         (&Method::GET, "/metrics") => metrics(&gateway),
         (&Method::POST, "/reload") => reload(&gateway).await,
         (method, path) => {
-            let allowed = ROUTES.iter().find(|(_, route)| *route == path).map(|(allowed, _)| allowed);
+            let allowed =
+                ROUTES.iter().find(|(_, route)| *route == path).map(|(allowed, _)| allowed);
             let (status, error) = match allowed {
                 Some(allowed) => (
                     StatusCode::METHOD_NOT_ALLOWED,
@@ -92,7 +93,10 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
                 ),
                 None => {
                     let routes: Vec<&str> = ROUTES.iter().map(|(_, route)| *route).collect();
-                    (StatusCode::NOT_FOUND, format!("no such route: {path}; there are {}", routes.join(", ")))
+                    (
+                        StatusCode::NOT_FOUND,
+                        format!("no such route: {path}; there are {}", routes.join(", ")),
+                    )
                 }
             };
             object(status, &json!({ "error": error }))
@@ -119,7 +123,8 @@ fn ready(gateway: &Gateway) -> Response<ReplyBody> {
 
 fn metrics(gateway: &Gateway) -> Response<ReplyBody> {
     let mut response = reply::json(StatusCode::OK, gateway.metrics.encode(gateway));
-    let text = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response
 }

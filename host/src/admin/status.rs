@@ -32,7 +32,8 @@ pub(super) fn status(gateway: &Gateway) -> Value {
 }
 
 fn plugins(gateway: &Gateway, snapshot: &Snapshot) -> Vec<Value> {
-    let accounts: std::collections::BTreeMap<_, _> = gateway.catalog.accounts().into_iter().collect();
+    let accounts: std::collections::BTreeMap<_, _> =
+        gateway.catalog.accounts().into_iter().collect();
     snapshot
         .plugins
         .iter()

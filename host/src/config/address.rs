@@ -63,10 +63,8 @@ impl FromStr for BaseUrl {
         if has_port && authority.port_u16().is_none_or(|port| port == 0) {
             return Err(AddressError::Port);
         }
-        let (path, query) = parts
-            .path_and_query
-            .as_ref()
-            .map_or(("", None), |both| (both.path(), both.query()));
+        let (path, query) =
+            parts.path_and_query.as_ref().map_or(("", None), |both| (both.path(), both.query()));
         if query.is_some() {
             return Err(AddressError::Query);
         }
@@ -75,21 +73,13 @@ impl FromStr for BaseUrl {
         if segments.any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(AddressError::Path);
         }
-        Ok(Self {
-            path: path.to_owned(),
-            scheme,
-            authority,
-        })
+        Ok(Self { path: path.to_owned(), scheme, authority })
     }
 }
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}://{}{}",
-            self.scheme, self.authority, self.path
-        )
+        write!(formatter, "{}://{}{}", self.scheme, self.authority, self.path)
     }
 }
 
@@ -121,11 +111,7 @@ impl BaseUrl {
 /// As for a base URL; also when there is a path.
 pub(super) fn origin(text: &str) -> Result<String, AddressError> {
     let url: BaseUrl = text.parse()?;
-    if url.path.is_empty() {
-        Ok(url.origin())
-    } else {
-        Err(AddressError::NotOrigin)
-    }
+    if url.path.is_empty() { Ok(url.origin()) } else { Err(AddressError::NotOrigin) }
 }
 
 #[cfg(test)]
@@ -171,10 +157,7 @@ mod tests {
 
     #[test]
     fn one_origin_has_one_spelling() {
-        assert_eq!(
-            origin("HTTPS://Scores.Internal:443/").unwrap(),
-            "https://scores.internal"
-        );
+        assert_eq!(origin("HTTPS://Scores.Internal:443/").unwrap(), "https://scores.internal");
         assert_eq!(origin("http://h:8443").unwrap(), "http://h:8443");
         assert_eq!(origin("http://h/path"), Err(AddressError::NotOrigin));
     }

@@ -119,10 +119,7 @@ struct Lines {
 impl Lines {
     fn of(file: &Arc<Path>, text: &str) -> Self {
         let starts = text.match_indices('\n').map(|(at, _)| at + 1).collect();
-        Self {
-            file: Arc::clone(file),
-            starts,
-        }
+        Self { file: Arc::clone(file), starts }
     }
 
     fn number(&self, span: Option<Range<usize>>) -> Option<u32> {
@@ -132,10 +129,7 @@ impl Lines {
     }
 
     fn place(&self, span: Option<Range<usize>>) -> Place {
-        Place {
-            file: Arc::clone(&self.file),
-            line: self.number(span),
-        }
+        Place { file: Arc::clone(&self.file), line: self.number(span) }
     }
 
     fn entries(&self, table: &dyn TableLike) -> Entries {
@@ -165,10 +159,7 @@ impl Lines {
                     .collect(),
             ),
         };
-        Some(Node {
-            place: place.clone(),
-            value,
-        })
+        Some(Node { place: place.clone(), value })
     }
 
     fn value(&self, value: &toml_edit::Value, place: &Place) -> Node {
@@ -218,10 +209,7 @@ mod tests {
         assert_eq!(line_of(&entries, &["server"]), Some(3));
         assert_eq!(line_of(&entries, &["server", "listen"]), Some(4));
         assert_eq!(line_of(&entries, &["providers", "one"]), Some(5));
-        assert_eq!(
-            line_of(&entries, &["providers", "one", "headers", "x"]),
-            Some(6)
-        );
+        assert_eq!(line_of(&entries, &["providers", "one", "headers", "x"]), Some(6));
         let Value::List(list) = &entries.get("list").unwrap().node.value else {
             unreachable!("an array of tables is a list")
         };

@@ -23,15 +23,8 @@ use provider::WrittenProvider;
 use server::WrittenServer;
 
 /// Tables whose entries may be spread over several files.
-pub(super) const TABLES_BY_NAME: [&str; 7] = [
-    "keys",
-    "providers",
-    "models",
-    "routers",
-    "functions",
-    "plugins",
-    "sinks",
-];
+pub(super) const TABLES_BY_NAME: [&str; 7] =
+    ["keys", "providers", "models", "routers", "functions", "plugins", "sinks"];
 
 /// The policy of models that name none: endpoints in the order they are written, which is
 /// what a list of endpoints looks like it means.
@@ -64,23 +57,14 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         default_router: table.string_or("default_router", "the name of a router", DEFAULT_ROUTER),
         query_sink: table.string("query_sink", "the name of a sink"),
         keys: table.named("keys", NameRule::Plain, |_, table| plugin::read_key(table)),
-        providers: table.named("providers", NameRule::Plain, |_, table| {
-            provider::read_provider(table)
-        }),
-        models: table.named("models", NameRule::Model, |_, table| {
-            model::read_model(table)
-        }),
-        routers: table.named("routers", NameRule::Plain, |name, table| {
-            model::read_router(name, table)
-        }),
-        functions: table.named("functions", NameRule::Plain, |_, table| {
-            model::read_function(table)
-        }),
-        plugins: table.named("plugins", NameRule::Plain, |_, table| {
-            plugin::read_plugin(table)
-        }),
-        sinks: table.named("sinks", NameRule::Plain, |_, table| {
-            plugin::read_sink(table)
-        }),
+        providers: table
+            .named("providers", NameRule::Plain, |_, table| provider::read_provider(table)),
+        models: table.named("models", NameRule::Model, |_, table| model::read_model(table)),
+        routers: table
+            .named("routers", NameRule::Plain, |name, table| model::read_router(name, table)),
+        functions: table
+            .named("functions", NameRule::Plain, |_, table| model::read_function(table)),
+        plugins: table.named("plugins", NameRule::Plain, |_, table| plugin::read_plugin(table)),
+        sinks: table.named("sinks", NameRule::Plain, |_, table| plugin::read_sink(table)),
     }
 }

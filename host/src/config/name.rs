@@ -22,10 +22,9 @@ impl NameRule {
     /// What is wrong with a name, if anything is.
     pub(super) fn objection(self, name: &str) -> Option<&'static str> {
         let (also, expected) = match self {
-            Self::Plain => (
-                "-_.",
-                "not a name; expected 1 to 128 letters, digits, '-', '_' or '.'",
-            ),
+            Self::Plain => {
+                ("-_.", "not a name; expected 1 to 128 letters, digits, '-', '_' or '.'")
+            }
             Self::Model => (
                 "-_.:/",
                 "not a name; expected 1 to 128 letters, digits, '-', '_', '.', ':' or '/'",

@@ -63,10 +63,7 @@ pub(super) fn read_catalog(files: &[(&str, &str)]) -> Result<Catalog, Vec<Proble
                 continue;
             }
         };
-        let place = Place {
-            file: Arc::clone(&file),
-            line: None,
-        };
+        let place = Place { file: Arc::clone(&file), line: None };
         reading.document(&entries, place, |table| match kind.as_ref() {
             "providers.toml" => catalog.presets = read_presets(table),
             "models.toml" => catalog.models = read_models(table),
@@ -75,18 +72,12 @@ pub(super) fn read_catalog(files: &[(&str, &str)]) -> Result<Catalog, Vec<Proble
         });
     }
     let (errors, _) = reading.into_problems();
-    if errors.is_empty() {
-        Ok(catalog)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(catalog) } else { Err(errors) }
 }
 
 fn read_presets(table: &Table<'_>) -> BTreeMap<String, Preset> {
     table.named("presets", NameRule::Plain, |_, table| Preset {
-        plugin: table
-            .required_string("plugin", "the name of a plugin")
-            .map(|plugin| plugin.value),
+        plugin: table.required_string("plugin", "the name of a plugin").map(|plugin| plugin.value),
         base_url: base_url(table).map(|url| url.value),
         requires_base_url: table.boolean("requires_base_url", false),
         credential: secret_reference(table, "credential").map(|reference| reference.value),
@@ -102,7 +93,5 @@ fn read_models(table: &Table<'_>) -> BTreeMap<String, KnownModel> {
 }
 
 fn read_plugins(table: &Table<'_>) -> BTreeMap<String, WrittenGrants> {
-    table.named("plugins", NameRule::Plain, |_, table| {
-        table.table("grants", read_grants)
-    })
+    table.named("plugins", NameRule::Plain, |_, table| table.table("grants", read_grants))
 }

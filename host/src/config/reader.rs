@@ -47,10 +47,7 @@ pub(super) struct Reading {
 impl Reading {
     /// A pass that reads no document but notes the keys that are asked for.
     pub(super) fn of_schema() -> Self {
-        Self {
-            problems: RefCell::default(),
-            schema: Some(RefCell::default()),
-        }
+        Self { problems: RefCell::default(), schema: Some(RefCell::default()) }
     }
 
     /// Reads the top of a document. `place` is for what the document lacks.
@@ -75,9 +72,7 @@ impl Reading {
     pub(super) fn into_problems(self) -> (Vec<Problem>, Vec<Problem>) {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
-        problems
-            .into_iter()
-            .partition(|problem| problem.severity == Severity::Error)
+        problems.into_iter().partition(|problem| problem.severity == Severity::Error)
     }
 
     pub(super) fn into_known_keys(self) -> Vec<KnownKey> {
@@ -156,10 +151,7 @@ impl<'a> Table<'a> {
             return found;
         };
         for (name, entry) in tables {
-            let spot = Spot {
-                place: entry.place.clone(),
-                key: spot.below(name).key,
-            };
+            let spot = Spot { place: entry.place.clone(), key: spot.below(name).key };
             if let Some(objection) = rule.objection(name) {
                 self.report(spot.error(objection));
             } else if let Value::Table(entries) = &entry.node.value {
@@ -183,32 +175,19 @@ impl<'a> Table<'a> {
             let mut spot = self.spot_of(key);
             spot.key.push_str("[]");
             let reading = self.reading;
-            read(&Element {
-                reading,
-                node: None,
-                spot,
-            });
+            read(&Element { reading, node: None, spot });
         }
         let list = self.value(key, expected, None, |value| match value {
             Value::List(items) => Some(items),
             _ => None,
         })?;
         let items = list.value.iter().enumerate().filter_map(|(index, node)| {
-            let spot = Spot {
-                place: node.place.clone(),
-                key: format!("{}[{index}]", list.spot.key),
-            };
+            let spot =
+                Spot { place: node.place.clone(), key: format!("{}[{index}]", list.spot.key) };
             let reading = self.reading;
-            read(&Element {
-                reading,
-                node: Some(node),
-                spot,
-            })
+            read(&Element { reading, node: Some(node), spot })
         });
-        Some(Located {
-            value: items.collect(),
-            spot: list.spot,
-        })
+        Some(Located { value: items.collect(), spot: list.spot })
     }
 
     /// Reads a list that has to have an item. Empty when there is none, which is reported.
@@ -225,8 +204,7 @@ impl<'a> Table<'a> {
             let message = format!("found an empty list; expected {expected}");
             self.report(self.spot_of(key).error(message));
         }
-        self.list(key, expected, read)
-            .map_or_else(Vec::new, |list| list.value)
+        self.list(key, expected, read).map_or_else(Vec::new, |list| list.value)
     }
 
     /// Reads one value. `expected` is what a message says and what the reference calls the
@@ -271,12 +249,7 @@ impl<'a> Table<'a> {
         spot: Spot,
         read: impl FnOnce(&Table<'_>) -> R,
     ) -> R {
-        let table = Table {
-            reading,
-            entries,
-            spot,
-            known: RefCell::default(),
-        };
+        let table = Table { reading, entries, spot, known: RefCell::default() };
         let value = read(&table);
         table.report_unknown();
         value
@@ -286,10 +259,7 @@ impl<'a> Table<'a> {
         let known = self.known.borrow();
         for (key, entry) in self.entries {
             if !known.contains(&key.as_str()) {
-                let spot = Spot {
-                    place: entry.place.clone(),
-                    key: self.spot.below(key).key,
-                };
+                let spot = Spot { place: entry.place.clone(), key: self.spot.below(key).key };
                 let advice = advice(key, known.iter().copied());
                 self.report(spot.error(format!("unknown key; {advice}")));
             }

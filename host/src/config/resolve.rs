@@ -54,13 +54,8 @@ pub fn load(
         reading.report(problem);
     }
     let sources: Vec<SourceFile> = texts.into_iter().map(|text| text.source).collect();
-    let first = sources
-        .first()
-        .map_or(Path::new(path), |source| &source.path);
-    let place = Place {
-        file: Arc::from(first),
-        line: None,
-    };
+    let first = sources.first().map_or(Path::new(path), |source| &source.path);
+    let place = Place { file: Arc::from(first), line: None };
     let written = reading.document(&whole, place, file::read);
 
     let resolver = Resolver {
@@ -73,20 +68,13 @@ pub fn load(
     };
     let config = resolver.resolve(written);
     let (errors, notices) = reading.into_problems();
-    if errors.is_empty() {
-        Ok(Config { notices, ..config })
-    } else {
-        Err(Problems(errors))
-    }
+    if errors.is_empty() { Ok(Config { notices, ..config }) } else { Err(Problems(errors)) }
 }
 
 /// Every key that a configuration may have, in the order of the tables.
 pub fn known_keys() -> Vec<KnownKey> {
     let reading = Reading::of_schema();
-    let place = Place {
-        file: Arc::from(Path::new("")),
-        line: None,
-    };
+    let place = Place { file: Arc::from(Path::new("")), line: None };
     reading.document(&document::Entries::new(), place, file::read);
     reading.into_known_keys()
 }
@@ -101,11 +89,7 @@ fn parse_all(texts: &[SourceText]) -> Result<Vec<document::Entries>, Vec<Problem
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() {
-        Ok(documents)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(documents) } else { Err(problems) }
 }
 
 /// What resolving needs at hand, and the files it comes by.
@@ -137,21 +121,17 @@ impl Resolver<'_> {
         let functions = self.functions(written.functions, &models, &providers, &mut plugins);
         let sinks = self.sinks(written.sinks, written.query_sink.as_ref(), &mut plugins);
         let plugins = plugins.into_used();
-        self.watched
-            .extend(plugins.values().filter_map(|plugin| match &plugin.source {
-                PluginSource::File(path) => Some(path.clone()),
-                PluginSource::Bundled(_) => None,
-            }));
+        self.watched.extend(plugins.values().filter_map(|plugin| match &plugin.source {
+            PluginSource::File(path) => Some(path.clone()),
+            PluginSource::Bundled(_) => None,
+        }));
         Config {
             server,
             admin,
             journal: written.journal,
             plugin_host: written.plugin_host,
             keys,
-            providers: providers
-                .into_iter()
-                .map(|(name, found)| (name, found.provider))
-                .collect(),
+            providers: providers.into_iter().map(|(name, found)| (name, found.provider)).collect(),
             models,
             default_router: written.default_router.value,
             routers,
@@ -177,10 +157,8 @@ impl Resolver<'_> {
             };
             let sha256: [u8; 32] = Sha256::digest(secret.expose().as_bytes()).into();
             if let Some(same) = keys.iter().find(|other| other.sha256 == sha256) {
-                let message = format!(
-                    "the same secret as keys.{}; expected one of its own",
-                    same.name
-                );
+                let message =
+                    format!("the same secret as keys.{}; expected one of its own", same.name);
                 self.report(spot.error(message));
             }
             keys.push(ClientKey { name, sha256 });
@@ -228,10 +206,7 @@ impl Resolver<'_> {
             }
             _ => {}
         }
-        Server {
-            auth,
-            ..written.values
-        }
+        Server { auth, ..written.values }
     }
 
     fn admin(&self, admin: Located<Admin>) -> Admin {

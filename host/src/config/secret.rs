@@ -115,10 +115,7 @@ impl SecretReference {
     }
 
     fn read(&self, path: &Path) -> Result<String, SecretError> {
-        let unreadable = |source| SecretError::Unreadable {
-            path: path.to_path_buf(),
-            source,
-        };
+        let unreadable = |source| SecretError::Unreadable { path: path.to_path_buf(), source };
         // Opening a pipe would wait for a writer.
         if !path.metadata().map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("not a regular file")));
@@ -171,9 +168,7 @@ mod tests {
             reference("file:/run/secrets/key"),
             Ok(SecretReference::File(PathBuf::from("/run/secrets/key")))
         );
-        for text in [
-            "", "sk-abc", "env:", "env:1A", "env:A-B", "env:A B", "file:", "vault:x",
-        ] {
+        for text in ["", "sk-abc", "env:", "env:1A", "env:A-B", "env:A B", "file:", "vault:x"] {
             assert_eq!(reference(text), Err(NotReference), "{text}");
         }
     }
@@ -220,9 +215,6 @@ mod tests {
         std::fs::write(&path, vec![b'x'; 65_537]).unwrap();
         assert!(matches!(fetch(&text), Err(SecretError::TooLarge(_))));
         let directory = format!("file:{}", directory.path().display());
-        assert!(matches!(
-            fetch(&directory),
-            Err(SecretError::Unreadable { .. })
-        ));
+        assert!(matches!(fetch(&directory), Err(SecretError::Unreadable { .. })));
     }
 }

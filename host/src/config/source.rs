@@ -52,19 +52,13 @@ pub(super) fn read_all(path: &str) -> Result<Vec<SourceText>, Vec<Problem>> {
     let mut problems = Vec::new();
     for file in files {
         match read(&file, LARGEST_CONFIGURATION_BYTES) {
-            Ok(found) if found.text.trim().is_empty() => problems.push(Problem::of_file(
-                &file,
-                "the configuration is empty; was it being written?",
-            )),
+            Ok(found) if found.text.trim().is_empty() => problems
+                .push(Problem::of_file(&file, "the configuration is empty; was it being written?")),
             Ok(found) => texts.push(found),
             Err(error) => problems.push(Problem::of_file(&file, error.to_string())),
         }
     }
-    if problems.is_empty() {
-        Ok(texts)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(texts) } else { Err(problems) }
 }
 
 /// Reads a template.
@@ -123,10 +117,7 @@ fn find(path: &str) -> Result<Vec<PathBuf>, Problem> {
     match files.len() {
         0 => Err(Problem::of_file(path, "no file matches")),
         1..=MOST_FILES => Ok(files),
-        _ => Err(Problem::of_file(
-            path,
-            format!("more than {MOST_FILES} files match"),
-        )),
+        _ => Err(Problem::of_file(path, format!("more than {MOST_FILES} files match"))),
     }
 }
 
@@ -143,10 +134,7 @@ fn read(path: &Path, limit: u64) -> Result<SourceText, SourceError> {
     let sha256 = Sha256::digest(&bytes).into();
     Ok(SourceText {
         text: String::from_utf8(bytes).map_err(|_| SourceError::NotText)?,
-        source: SourceFile {
-            path: path.to_path_buf(),
-            sha256,
-        },
+        source: SourceFile { path: path.to_path_buf(), sha256 },
     })
 }
 
@@ -175,11 +163,7 @@ fn is_match(pattern: &[u8], name: &[u8]) -> bool {
             },
         }
     }
-    pattern
-        .get(at..)
-        .unwrap_or_default()
-        .iter()
-        .all(|byte| *byte == b'*')
+    pattern.get(at..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -194,10 +178,7 @@ mod tests {
 
     fn problems(path: &Path) -> Vec<String> {
         let problems = read_all(path.to_str().unwrap()).err().unwrap();
-        problems
-            .iter()
-            .map(|problem| problem.message.clone())
-            .collect()
+        problems.iter().map(|problem| problem.message.clone()).collect()
     }
 
     #[test]
@@ -219,19 +200,13 @@ mod tests {
         let path = directory.path().join("torana.toml");
         assert!(problems(&path)[0].starts_with("cannot be read: "));
         fs::write(&path, " \n\t\n").unwrap();
-        assert_eq!(
-            problems(&path),
-            ["the configuration is empty; was it being written?"]
-        );
+        assert_eq!(problems(&path), ["the configuration is empty; was it being written?"]);
         fs::write(&path, [0xff]).unwrap();
         assert_eq!(problems(&path), ["not UTF-8 text"]);
         fs::write(&path, vec![b'#'; 4 * 1024 * 1024 + 1]).unwrap();
         assert_eq!(problems(&path), ["larger than 4 MiB"]);
         assert_eq!(problems(directory.path()), ["not a regular file"]);
-        assert_eq!(
-            problems(&directory.path().join("*.none")),
-            ["no file matches"]
-        );
+        assert_eq!(problems(&directory.path().join("*.none")), ["no file matches"]);
         assert_eq!(
             problems(&directory.path().join("*/x.toml")),
             ["'*' and '?' are understood in the name of the file only"]
@@ -259,11 +234,7 @@ mod tests {
             ("", "", true),
             ("", "a", false),
         ] {
-            assert_eq!(
-                is_match(pattern.as_bytes(), name.as_bytes()),
-                expected,
-                "{pattern} {name}"
-            );
+            assert_eq!(is_match(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
         }
     }
 

@@ -12,18 +12,9 @@ use std::time::Duration;
 use super::*;
 
 const CATALOG: [(&str, &str); 3] = [
-    (
-        "providers.toml",
-        include_str!("../../../config/catalog/providers.toml"),
-    ),
-    (
-        "models.toml",
-        include_str!("../../../config/catalog/models.toml"),
-    ),
-    (
-        "plugins.toml",
-        include_str!("../../../config/catalog/plugins.toml"),
-    ),
+    ("providers.toml", include_str!("../../../config/catalog/providers.toml")),
+    ("models.toml", include_str!("../../../config/catalog/models.toml")),
+    ("plugins.toml", include_str!("../../../config/catalog/plugins.toml")),
 ];
 
 const BUNDLED: [&str; 8] = [
@@ -109,13 +100,8 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!((limits.cpu.as_millis(), limits.io.as_secs()), (5, 10));
     let timeouts = config.providers["sim"].timeouts;
     assert_eq!(
-        [
-            timeouts.connect,
-            timeouts.first_byte,
-            timeouts.idle,
-            timeouts.total
-        ]
-        .map(|timeout| timeout.as_secs()),
+        [timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total]
+            .map(|timeout| timeout.as_secs()),
         [5, 60, 60, 600]
     );
 }
@@ -162,10 +148,8 @@ fn a_preset_fills_in_what_is_not_written() {
 #[test]
 fn a_presets_key_that_is_not_set_is_a_notice() {
     let config = config("[server]\n\n[providers.openai]\n");
-    assert!(
-        matches!(&config.providers["openai"].credential, Credential::Missing(reference)
-        if reference.to_string() == "env:OPENAI_API_KEY")
-    );
+    assert!(matches!(&config.providers["openai"].credential, Credential::Missing(reference)
+        if reference.to_string() == "env:OPENAI_API_KEY"));
     assert_eq!(
         notices(&config),
         ["3: providers.openai: env:OPENAI_API_KEY is not set; calls to it fail until it is"]
@@ -182,16 +166,10 @@ fn a_presets_key_does_not_follow_the_provider_to_another_host() {
         load(path.to_str().unwrap(), &environment, &BUNDLED, &CATALOG).unwrap()
     };
     let moved = load("http://127.0.0.1:9/v1");
-    assert!(matches!(
-        moved.providers["openai"].credential,
-        Credential::None
-    ));
+    assert!(matches!(moved.providers["openai"].credential, Credential::None));
     assert_eq!(moved.notices.len(), 1);
     let same = load("https://API.openai.com:443/v2");
-    assert!(matches!(
-        same.providers["openai"].credential,
-        Credential::Present(_)
-    ));
+    assert!(matches!(same.providers["openai"].credential, Credential::Present(_)));
 }
 
 #[test]
@@ -205,24 +183,15 @@ fn endpoints_know_the_catalogs_prices_unless_they_have_their_own() {
     let model = &config.models["small"];
     assert_eq!(model.router, "weighted");
     assert_eq!(config.routers["weighted"].plugin, "router-weighted");
-    let [known, own, full] = &model.endpoints[..] else {
-        panic!("{model:?}")
-    };
+    let [known, own, full] = &model.endpoints[..] else { panic!("{model:?}") };
     assert_eq!(known.price.unwrap().output, 2.0);
     assert_eq!(known.context_window, Some(272_000));
     assert_eq!((own.model.as_str(), own.price), ("own/model", None));
     assert_eq!(full.name(), "mine/gpt-5");
     assert_eq!((full.weight, full.context_window), (2.0, Some(7)));
-    let price = Price {
-        input: 1.0,
-        output: 2.5,
-        cached_input: None,
-    };
+    let price = Price { input: 1.0, output: 2.5, cached_input: None };
     assert_eq!(full.price, Some(price));
-    assert_eq!(
-        serde_json::to_string(&full.settings).unwrap(),
-        r#"{"a":[1,{"b":true}]}"#
-    );
+    assert_eq!(serde_json::to_string(&full.settings).unwrap(), r#"{"a":[1,{"b":true}]}"#);
 }
 
 #[test]
@@ -250,13 +219,8 @@ fn grants_of_bundled_sinks_come_from_the_catalog_and_can_be_taken_away() {
     let given = config(text);
     assert!(given.plugins["sink-sqlite"].grants.sql);
     let path = given.sinks["store"].settings["path"].as_str().unwrap();
-    assert!(
-        Path::new(path).is_absolute() && path.ends_with("a.db"),
-        "{path}"
-    );
-    let taken = config(&format!(
-        "{text}[plugins.sink-sqlite]\ngrants = {{ sql = false }}\n"
-    ));
+    assert!(Path::new(path).is_absolute() && path.ends_with("a.db"), "{path}");
+    let taken = config(&format!("{text}[plugins.sink-sqlite]\ngrants = {{ sql = false }}\n"));
     assert!(!taken.plugins["sink-sqlite"].grants.sql);
 }
 
@@ -271,11 +235,8 @@ fn a_component_of_ones_own_has_what_is_granted_and_nothing_else() {
     let config = load_file(&directory.path().join("torana.toml")).unwrap();
     let plugin = &config.plugins["p"];
     assert_eq!(plugin.source, PluginSource::File(component.clone()));
-    let grants = Grants {
-        http: vec!["https://scores".to_owned()],
-        kv_bytes: Some(9),
-        ..Grants::default()
-    };
+    let grants =
+        Grants { http: vec!["https://scores".to_owned()], kv_bytes: Some(9), ..Grants::default() };
     assert_eq!(plugin.grants, grants);
     assert_eq!(plugin.limits.cpu, Duration::from_millis(7));
     assert!(config.watched.contains(&component));
@@ -285,11 +246,8 @@ fn a_component_of_ones_own_has_what_is_granted_and_nothing_else() {
 fn files_of_a_pattern_are_one_configuration() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("1.toml"), "[providers.sim]\n").unwrap();
-    std::fs::write(
-        directory.path().join("2.toml"),
-        "[models.m]\nendpoints = [\"sim/x\"]\n",
-    )
-    .unwrap();
+    std::fs::write(directory.path().join("2.toml"), "[models.m]\nendpoints = [\"sim/x\"]\n")
+        .unwrap();
     let pattern = directory.path().join("*.toml");
     let config = load_file(&pattern).unwrap();
     assert_eq!(config.models["m"].endpoints[0].name(), "sim/x");

@@ -54,11 +54,7 @@ impl Watcher {
         let (changed, changes) = watch::channel(0);
         #[expect(clippy::disallowed_methods, reason = "ends with the watcher, which owns it")]
         let task = tokio::spawn(run(known, new_paths, changed));
-        Self {
-            paths,
-            changes,
-            task,
-        }
+        Self { paths, changes, task }
     }
 
     /// Watches these paths from now on. A path that was watched before keeps what was known
@@ -86,10 +82,7 @@ async fn run(
     changed: watch::Sender<u64>,
 ) {
     let happened = Arc::new(Notify::new());
-    let mut view = View {
-        directories: Directories::new(&happened),
-        known,
-    };
+    let mut view = View { directories: Directories::new(&happened), known };
     view.directories.follow(&new_paths.borrow_and_update());
     let mut poll = interval_at(Instant::now() + POLL, POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -169,13 +162,9 @@ impl Directories {
                 happened.notify_one();
             }
         });
-        let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "files are polled: no events"))
-            .ok();
-        Self {
-            watcher,
-            watched: BTreeSet::new(),
-        }
+        let watcher =
+            watcher.inspect_err(|error| tracing::warn!(%error, "files are polled: no events")).ok();
+        Self { watcher, watched: BTreeSet::new() }
     }
 
     /// Watches where these paths are, and where links on the way to them lead.
@@ -197,11 +186,7 @@ impl Directories {
         self.watched = wanted
             .into_iter()
             // Also those that are watched: one that was made anew needs a new watch.
-            .filter(|directory| {
-                watcher
-                    .watch(directory, RecursiveMode::NonRecursive)
-                    .is_ok()
-            })
+            .filter(|directory| watcher.watch(directory, RecursiveMode::NonRecursive).is_ok())
             .collect();
     }
 }

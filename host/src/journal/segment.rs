@@ -221,6 +221,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
+
+    use super::super::record::{Encoded, Row, RowKind};
     use super::*;
 
     #[test]
@@ -230,6 +233,31 @@ mod tests {
         for other in ["lock", "7-1000-ab.segment", "x-y-z.segment", ".segment"] {
             assert_eq!(Name::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn bytes_behind_the_end_are_not_remembered() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = Name { number: 0, first_row: 0, salt: 9 };
+        let row = Row {
+            id: uuid::Uuid::nil(),
+            kind: RowKind::Feedback,
+            inference_id: uuid::Uuid::nil(),
+            time_unix_ms: 0,
+            json: b"{}".to_vec(),
+        };
+        let mut record = Encoded::new(&[row], 1000).unwrap();
+        let end = record.len();
+        let first = record.placed(9, 0, 0).to_vec();
+        let second = record.placed(9, end, 1).to_vec();
+        let path = name.path(directory.path());
+        // The writer is halfway through the second record.
+        std::fs::write(&path, [&first[..], &second[..40], &[0; 35]].concat()).unwrap();
+        let mut scanner = Scanner::open(directory.path(), name, 0).unwrap();
+        assert!(matches!(scanner.next(end), Ok(Scanned::Record { .. })));
+        assert!(matches!(scanner.next(end), Ok(Scanned::End)));
+        std::fs::write(&path, [first, second].concat()).unwrap();
+        assert!(matches!(scanner.next(2 * end), Ok(Scanned::Record { .. })));
     }
 
     #[test]

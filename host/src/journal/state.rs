@@ -137,9 +137,6 @@ impl State {
     /// Takes segments out of the journal until `need` more bytes fit, as far as that may be.
     pub(super) fn make_room(&mut self, need: u64) -> Room {
         let limit = self.max_bytes.saturating_sub(need);
-        if self.bytes > limit && self.consumers_saved_all() {
-            self.seal();
-        }
         let mut removed = if self.bytes > limit { self.reclaim() } else { Vec::new() };
         while self.bytes > limit && self.may_drop() {
             if self.segments.len() == 1 {
@@ -314,12 +311,6 @@ impl State {
     /// Rows may be deleted unread: so it is configured, or nobody is to read them.
     fn may_drop(&self) -> bool {
         self.when_full == WhenFull::DropOldest || self.consumers.is_empty()
-    }
-
-    fn consumers_saved_all(&self) -> bool {
-        let saved = self.consumers.least_saved();
-        let last = self.segments.back();
-        saved.zip(last).is_some_and(|(saved, last)| saved.covers(last))
     }
 
     fn pop_front(&mut self) -> Option<Segment> {

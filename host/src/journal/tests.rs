@@ -169,6 +169,18 @@ async fn consumer_goes_on_where_it_acknowledged() {
 }
 
 #[tokio::test]
+async fn acknowledging_ahead_of_what_was_read_skips_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = open(directory.path());
+    journal.append(&rows(1, 10)).await.unwrap();
+    let ahead = journal.append(&rows(1, 10)).await.unwrap();
+    let mut consumer = journal.consumer("main").unwrap();
+    consumer.next_batch(1, 1).await.unwrap();
+    consumer.ack(ahead);
+    assert_eq!(journal.stats().consumers[0].lag_rows, 1);
+}
+
+#[tokio::test]
 async fn killed_process_loses_no_row_and_repeats_what_was_not_saved() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(directory.path());

@@ -54,11 +54,17 @@ pub enum LoadCause {
     NotBundled(String),
     #[error("limits.memory_mib is more than {} MiB, the most an instance can have", MAX_MEMORY_BYTES >> 20)]
     MemoryLimit,
-    #[error("it is not a WebAssembly component; build it with `cargo build --target wasm32-wasip2`")]
+    #[error(
+        "it is not a WebAssembly component; build it with `cargo build --target wasm32-wasip2`"
+    )]
     NotAComponent(#[source] wasmtime::Error),
-    #[error("it is no {expected}: it should export {expected_interface}@{CONTRACT_VERSION} and exports {found}")]
+    #[error(
+        "it is no {expected}: it should export {expected_interface}@{CONTRACT_VERSION} and exports {found}"
+    )]
     WrongKind { expected: &'static str, expected_interface: &'static str, found: String },
-    #[error("it exports {found}; this gateway knows version {CONTRACT_VERSION}: rebuild it with the matching plugin SDK")]
+    #[error(
+        "it exports {found}; this gateway knows version {CONTRACT_VERSION}: rebuild it with the matching plugin SDK"
+    )]
     Version { found: String },
     #[error(transparent)]
     Grant(#[from] GrantError),

@@ -60,13 +60,9 @@ impl Engines {
     /// is made accessible to this user alone.
     pub fn new(cache: &Path, instances: u32) -> Result<Self, EngineError> {
         let cache = open_cache(cache)?;
-        let mut hot = base_configuration(instances, cache.clone());
-        hot.concurrency_support(false);
-        let mut io = base_configuration(IO_INSTANCES.min(instances), cache);
-        io.concurrency_support(false);
         let engines = Self {
-            hot: Engine::new(&hot).map_err(EngineError::Configure)?,
-            io: Engine::new(&io).map_err(EngineError::Configure)?,
+            hot: engine(instances, &cache)?,
+            io: engine(IO_INSTANCES.min(instances), &cache)?,
         };
         engines.start_ticker()?;
         Ok(engines)
@@ -101,7 +97,30 @@ impl Engines {
 /// Sinks have one delivering and one reading instance each, plus one of each during a swap.
 const IO_INSTANCES: u32 = 64;
 
-fn base_configuration(instances: u32, cache: Cache) -> Config {
+/// With a pool of instances; without one where the machine has not the address space for
+/// it (some containers and 39-bit ARM kernels), which costs only speed.
+fn engine(instances: u32, cache: &Cache) -> Result<Engine, EngineError> {
+    let mut config = configuration(cache);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+    Engine::new(&config).or_else(|error| {
+        tracing::warn!(%error, "no address space for a pool of plugin instances: they will be made on demand, more slowly");
+        Engine::new(&configuration(cache)).map_err(EngineError::Configure)
+    })
+}
+
+fn configuration(cache: &Cache) -> Config {
+    let mut config = Config::new();
+    config
+        .memory_reservation(MEMORY_RESERVATION)
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .wasm_component_model(true)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        .cache(Some(cache.clone()));
+    config
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(4))
@@ -113,16 +132,7 @@ fn base_configuration(instances: u32, cache: Cache) -> Config {
         .max_tables_per_component(MAX_TABLES)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(MAX_MEMORY_BYTES);
-
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .memory_reservation(MEMORY_RESERVATION)
-        .epoch_interruption(true)
-        .wasm_component_model(true)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
-        .cache(Some(cache));
-    config
+    pool
 }
 
 fn open_cache(directory: &Path) -> Result<Cache, EngineError> {

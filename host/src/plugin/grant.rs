@@ -92,13 +92,21 @@ impl Capability {
 /// Why an import was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum GrantError {
-    #[error("it imports {import}, which is not granted; if you trust it, write `{remedy}` under [plugins.NAME.grants]")]
+    #[error(
+        "it imports {import}, which is not granted; if you trust it, write `{remedy}` under [plugins.NAME.grants]"
+    )]
     NotGranted { import: String, remedy: &'static str },
-    #[error("it imports {import}, which waits for the outside; only a sink may, a {kind} runs while a request waits")]
+    #[error(
+        "it imports {import}, which waits for the outside; only a sink may, a {kind} runs while a request waits"
+    )]
     WrongKind { import: String, kind: &'static str },
-    #[error("it imports {import}; this gateway knows version {CONTRACT_VERSION} of that interface: rebuild it with the matching plugin SDK")]
+    #[error(
+        "it imports {import}; this gateway knows version {CONTRACT_VERSION} of that interface: rebuild it with the matching plugin SDK"
+    )]
     Version { import: String },
-    #[error("it imports {import}, which no plugin can have here: plugins have no files, no sockets and no WASI beyond an inert minimum")]
+    #[error(
+        "it imports {import}, which no plugin can have here: plugins have no files, no sockets and no WASI beyond an inert minimum"
+    )]
     Forbidden { import: String },
 }
 

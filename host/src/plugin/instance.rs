@@ -33,8 +33,7 @@ impl LoadedPlugin {
         bind: impl FnOnce(&mut Store<GuestState>, &Component) -> wasmtime::Result<B>,
     ) -> Result<Instance<B>, CallFailure> {
         let mut store = self.store(capabilities);
-        let component =
-            self.linked.instantiate(&mut store).map_err(|error| self.failed(error))?;
+        let component = self.linked.instantiate(&mut store).map_err(|error| self.failed(error))?;
         let bindings = bind(&mut store, &component).map_err(|error| self.failed(error))?;
         Ok(self.instance(store, bindings, component))
     }
@@ -46,11 +45,8 @@ impl LoadedPlugin {
         bind: impl FnOnce(&mut Store<GuestState>, &Component) -> wasmtime::Result<B>,
     ) -> Result<Instance<B>, CallFailure> {
         let mut store = self.store(capabilities);
-        let component = self
-            .linked
-            .instantiate_async(&mut store)
-            .await
-            .map_err(|error| self.failed(error))?;
+        let component =
+            self.linked.instantiate_async(&mut store).await.map_err(|error| self.failed(error))?;
         let bindings = bind(&mut store, &component).map_err(|error| self.failed(error))?;
         Ok(self.instance(store, bindings, component))
     }

@@ -126,9 +126,8 @@ impl Policy {
     }
 
     fn instantiate(&self, learned: &[u8]) -> Result<Instance<Bindings>, PrepareFailure> {
-        let mut instance = self
-            .plugin
-            .instantiate(Capabilities::default(), |store, component| {
+        let mut instance =
+            self.plugin.instantiate(Capabilities::default(), |store, component| {
                 self.indices.load(store, component)
             })?;
         self.plugin

@@ -42,7 +42,10 @@ pub enum ProviderFailure {
 pub enum Built {
     Send(HttpRequest),
     /// An answer without a provider.
-    Answer { response: Response, after: Duration },
+    Answer {
+        response: Response,
+        after: Duration,
+    },
     AnswerStream(Vec<PacedEvent>),
 }
 
@@ -132,10 +135,7 @@ impl Provider {
         let mut instance = self.check_out().map_err(failed)?;
         let parser = instance
             .call(|Instance { store, bindings, .. }| {
-                bindings
-                    .torana_provider_adapter()
-                    .stream_parser()
-                    .call_constructor(store, endpoint)
+                bindings.torana_provider_adapter().stream_parser().call_constructor(store, endpoint)
             })
             .map_err(failed)?;
         Ok(StreamParser { instance, parser, plugin: name })
@@ -147,7 +147,10 @@ impl Provider {
     ) -> Result<R, ProviderFailure> {
         self.check_out()
             .and_then(|mut instance| instance.call(call))
-            .map_err(|source| ProviderFailure::Plugin { plugin: self.plugin().name.clone(), source })?
+            .map_err(|source| ProviderFailure::Plugin {
+                plugin: self.plugin().name.clone(),
+                source,
+            })?
             .map_err(|error| ProviderFailure::Call(error.into()))
     }
 

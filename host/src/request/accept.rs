@@ -37,6 +37,9 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// at once would only burn the CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What cut connections get to write their records.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
 /// Streams of one HTTP/2 connection, and header bytes of one request.
 const MAX_STREAMS: u32 = 250;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -75,8 +78,13 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection.into_owned());
+        let abandoned = gateway.tasks.abandoned().clone();
         gateway.tasks.spawn("connection", async move {
-            if let Err(error) = connection.await {
+            let ended = tokio::select! {
+                ended = connection => ended,
+                () = abandoned.cancelled() => Ok(()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(permit);
@@ -84,7 +92,10 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     }
     drop(listener);
     if tokio::time::timeout(server.drain_timeout, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still running at the end of the drain time");
+        tracing::warn!("requests were still running at the end of the drain time; they are cut");
+        gateway.tasks.abandoned().cancel();
+        let all = u32::try_from(server.max_connections).unwrap_or(u32::MAX);
+        drop(tokio::time::timeout(CUT_TIME, connections.acquire_many(all)).await);
     }
 }
 
@@ -186,7 +197,9 @@ async fn chat(
                 // A client that went away is the case this is for.
                 let _gone = sender.send(served.await).is_err();
             });
-            receiver.await.unwrap_or_else(|_| reply::error(&Cause::StoreUnavailable("the request's task ended".into())))
+            receiver.await.unwrap_or_else(|_| {
+                reply::error(&Cause::StoreUnavailable("the request's task ended".into()))
+            })
         }
     }
 }

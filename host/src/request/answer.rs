@@ -185,10 +185,9 @@ fn parsed(
     let mut frames = Vec::with_capacity(read.len());
     for frame in read {
         match frame.kind {
-            FrameKind::Event | FrameKind::Exception => frames.push(provider::Frame {
-                event: frame.event,
-                data: frame.data.to_vec(),
-            }),
+            FrameKind::Event | FrameKind::Exception => {
+                frames.push(provider::Frame { event: frame.event, data: frame.data.to_vec() })
+            }
             FrameKind::Comment => {}
             FrameKind::Foreign => return Err(foreign(&frame.data)),
         }

@@ -43,7 +43,12 @@ pub async fn attempt(
         let Some(endpoint) = model.endpoints.get(step.endpoint).cloned() else { continue };
         let in_flight = endpoint.statistics.start();
         record.attempt_started(&endpoint);
-        let mut upstream = Upstream { gateway, endpoint: &endpoint, started: Instant::now(), waited: Duration::ZERO };
+        let mut upstream = Upstream {
+            gateway,
+            endpoint: &endpoint,
+            started: Instant::now(),
+            waited: Duration::ZERO,
+        };
         let result = upstream.call(call, step.timeout).await;
         record.waited(upstream.waited);
         match result {
@@ -53,12 +58,8 @@ pub async fn attempt(
             }
             Err(error) => {
                 let total = in_flight.started().elapsed();
-                let observation = Observation {
-                    ttft: None,
-                    total,
-                    output_tokens: 0,
-                    error: Some(error.kind()),
-                };
+                let observation =
+                    Observation { ttft: None, total, output_tokens: 0, error: Some(error.kind()) };
                 in_flight.observe(&observation);
                 gateway.observe(model, step.endpoint, &observation, None);
                 let last = !error.may_fall_back();
@@ -87,9 +88,10 @@ fn give_up(mut failed: Vec<FailedAttempt>) -> Cause {
 /// The plan's order, endpoints with an open breaker last.
 fn closed_first(model: &Model, steps: &[Step]) -> Vec<Step> {
     let now = |step: &&Step| {
-        model.endpoints.get(step.endpoint).is_none_or(|endpoint| {
-            endpoint.statistics.read().breaker != breaker::State::Open
-        })
+        model
+            .endpoints
+            .get(step.endpoint)
+            .is_none_or(|endpoint| endpoint.statistics.breaker() != breaker::State::Open)
     };
     let (mut closed, open): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(now);
     closed.extend(open);
@@ -120,9 +122,8 @@ impl Upstream<'_> {
             None => timeouts.total,
         };
         let forward = provider.config.forward && provider.info.wire == Wire::OpenaiChat;
-        let answer = async {
-            if forward { self.forward(call).await } else { self.translate(call).await }
-        };
+        let answer =
+            async { if forward { self.forward(call).await } else { self.translate(call).await } };
         let result = tokio::time::timeout(limit, answer).await;
         match result {
             Ok(result) => result,
@@ -210,7 +211,10 @@ impl Upstream<'_> {
         if !status.is_success() {
             let message = format!("the adapter took an answer with status {status} for a good one");
             let error = CallError::new(CallErrorKind::MalformedResponse, message);
-            return Err(AttemptError::provider(CallError { status: Some(status.as_u16()), ..error }));
+            return Err(AttemptError::provider(CallError {
+                status: Some(status.as_u16()),
+                ..error
+            }));
         }
         Ok(Content::Whole(Box::new(Whole { raw: None, response })))
     }
@@ -226,15 +230,18 @@ impl Upstream<'_> {
             parts,
         )?;
         let sent = Instant::now();
-        let response =
-            self.gateway.upstream.send(request, provider.config.timeouts.connect).await;
+        let response = self.gateway.upstream.send(request, provider.config.timeouts.connect).await;
         self.waited += sent.elapsed();
         response.map_err(|error| AttemptError::Connection(Box::new(error)))
     }
 
     /// Waits for a stream's first batch with something in it. An error there is still ours
     /// to handle.
-    async fn first(&mut self, mut source: Source, include_usage: bool) -> Result<Content, AttemptError> {
+    async fn first(
+        &mut self,
+        mut source: Source,
+        include_usage: bool,
+    ) -> Result<Content, AttemptError> {
         let asked = Instant::now();
         let first = loop {
             match source.next().await? {
@@ -253,7 +260,9 @@ impl Upstream<'_> {
         });
         match failure {
             Some(error) => Err(AttemptError::provider(error)),
-            None => Ok(Content::Stream(Box::new(Stream { first: Some(first), source, include_usage }))),
+            None => {
+                Ok(Content::Stream(Box::new(Stream { first: Some(first), source, include_usage })))
+            }
         }
     }
 
@@ -300,7 +309,10 @@ impl Upstream<'_> {
 /// Nothing that says the provider works: comments, or nothing at all.
 fn is_silent(batch: &Batch) -> bool {
     batch.events.is_empty()
-        && batch.frames.iter().all(|frame| frame.kind == crate::upstream::framing::FrameKind::Comment)
+        && batch
+            .frames
+            .iter()
+            .all(|frame| frame.kind == crate::upstream::framing::FrameKind::Comment)
 }
 
 fn chat_payload(call: &ChatCall) -> Result<Request, AttemptError> {

@@ -131,7 +131,8 @@ fn explain(body: &[u8], error: serde_json::Error) -> Cause {
 /// including the order of keys and the spelling of numbers.
 pub fn patch(body: &[u8], patches: &[(&str, Option<&[u8]>)]) -> Result<Vec<u8>, serde_json::Error> {
     let entries: Entries<'_> = serde_json::from_slice(body)?;
-    let added: usize = patches.iter().map(|(key, value)| key.len() + 4 + value.map_or(0, <[u8]>::len)).sum();
+    let added: usize =
+        patches.iter().map(|(key, value)| key.len() + 4 + value.map_or(0, <[u8]>::len)).sum();
     let mut out = Vec::with_capacity(body.len() + added);
     out.push(b'{');
     let mut first = true;
@@ -203,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_patch_leaves_everything_else_byte_for_byte() {
-        let body = r#"{"temperature":1.0e-00,"model":"a","x":{"model":"inner", "n":1E400},"é":[ ]}"#;
+        let body =
+            r#"{"temperature":1.0e-00,"model":"a","x":{"model":"inner", "n":1E400},"é":[ ]}"#;
         assert_eq!(
             patched(body, &[("model", Some(b"\"b\""))]),
             r#"{"temperature":1.0e-00,"model":"b","x":{"model":"inner", "n":1E400},"é":[ ]}"#
@@ -239,7 +241,10 @@ mod tests {
             (r#"{"model":"m"}"#, "messages"),
             (r#"{"model":"m","messages":[]}"#, "messages"),
             (r#"{"model":"m","messages":{}}"#, "messages"),
-            (r#"{"model":"m","stream":"yes","messages":[{"role":"user","content":"x"}]}"#, "stream"),
+            (
+                r#"{"model":"m","stream":"yes","messages":[{"role":"user","content":"x"}]}"#,
+                "stream",
+            ),
         ] {
             match decode(body) {
                 Err(Cause::InvalidRequest { param: Some(found), .. }) => {

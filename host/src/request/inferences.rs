@@ -148,10 +148,14 @@ mod tests {
         assert_eq!(filter.outcome.as_deref(), Some("error"));
         assert_eq!(filter.since_unix_ms, Some(5));
         assert_eq!((page.limit, page.order), (7, Order::OldestFirst));
-        for (query, param) in
-            [("limit=0", "limit"), ("limit=x", "limit"), ("outcome=bad", "outcome"),
-             ("since=soon", "since"), ("colour=red", "colour"), ("model=%ff", "model")]
-        {
+        for (query, param) in [
+            ("limit=0", "limit"),
+            ("limit=x", "limit"),
+            ("outcome=bad", "outcome"),
+            ("since=soon", "since"),
+            ("colour=red", "colour"),
+            ("model=%ff", "model"),
+        ] {
             match parse(query) {
                 Err(Cause::InvalidRequest { param: Some(found), .. }) => assert_eq!(found, param),
                 other => unreachable!("{query}: {other:?}"),

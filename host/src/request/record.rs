@@ -198,9 +198,12 @@ impl Record {
         metrics.request_finished(word, outcome.status, self.started.elapsed(), self.overhead());
         let mut rows = Vec::with_capacity(1 + self.attempts.len());
         rows.push(self.inference_row(word, outcome));
-        rows.extend(self.attempts.iter().zip(1u32..).map(|(attempt, number)| {
-            self.attempt_row(attempt, number, word)
-        }));
+        rows.extend(
+            self.attempts
+                .iter()
+                .zip(1u32..)
+                .map(|(attempt, number)| self.attempt_row(attempt, number, word)),
+        );
         rows
     }
 
@@ -289,7 +292,11 @@ impl Drop for Record {
 async fn write(gateway: &Gateway, rows: Vec<Row>) {
     if let Err(error) = gateway.journal.append(&rows).await {
         gateway.metrics.rows_lost(rows.len());
-        tracing::error!(error = crate::snapshot::chain(&error), rows = rows.len(), "rows could not be written to the journal");
+        tracing::error!(
+            error = crate::snapshot::chain(&error),
+            rows = rows.len(),
+            "rows could not be written to the journal"
+        );
     }
 }
 

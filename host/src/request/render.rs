@@ -19,7 +19,8 @@ use crate::error::Cause;
 pub fn render(assigned: &Assigned<'_>, call: &mut ChatCall) -> Result<(), Cause> {
     let settings = assigned.settings;
     let given: Given = serde_json::from_slice(&call.body).map_err(Cause::InvalidJson)?;
-    let mut patches: Vec<(&str, Vec<u8>)> = vec![("model", json!(settings.model).to_string().into())];
+    let mut patches: Vec<(&str, Vec<u8>)> =
+        vec![("model", json!(settings.model).to_string().into())];
     let mut default = |key, given: bool, value: Option<Value>| {
         if let (false, Some(value)) = (given, value) {
             patches.push((key, value.to_string().into()));

@@ -120,13 +120,18 @@ fn reasons(model: &Model, left_out: &[LeftOut]) -> String {
         .iter()
         .zip(&model.endpoints)
         .map(|(left, endpoint)| match (&left.reason, &endpoint.provider.config.credential) {
-            (candidate::Ineligible::NoCredential, crate::config::Credential::Missing(reference)) => {
+            (
+                candidate::Ineligible::NoCredential,
+                crate::config::Credential::Missing(reference),
+            ) => {
                 format!("{} has no credential (set {reference} and reload)", left.endpoint)
             }
             (candidate::Ineligible::ContextWindow, _) => {
                 format!("{} has a context window too small for this prompt", left.endpoint)
             }
-            (candidate::Ineligible::NoCredential, _) => format!("{} has no credential", left.endpoint),
+            (candidate::Ineligible::NoCredential, _) => {
+                format!("{} has no credential", left.endpoint)
+            }
         })
         .collect();
     lines.join("; ")

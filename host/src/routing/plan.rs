@@ -60,7 +60,8 @@ pub fn steps(plan: &policy::Plan, eligible: &[bool]) -> Vec<Step> {
         let endpoint = step.endpoint as usize;
         let usable = eligible.get(endpoint).copied().unwrap_or(false);
         if usable && !steps.iter().any(|planned| planned.endpoint == endpoint) {
-            let timeout = (step.timeout_ms > 0).then(|| Duration::from_millis(step.timeout_ms.into()));
+            let timeout =
+                (step.timeout_ms > 0).then(|| Duration::from_millis(step.timeout_ms.into()));
             steps.push(Step { endpoint, timeout });
         }
     }

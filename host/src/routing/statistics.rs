@@ -39,6 +39,9 @@ struct State {
     rate_limited: Average,
     timeouts: Average,
     ttfts: VecDeque<(Instant, f32)>,
+    /// Median and 95th percentile of `ttfts`, as of the last one: readers are on the path of
+    /// a request, and sorting is not for them.
+    percentiles: (f64, f64),
     breaker: Breaker,
 }
 
@@ -102,7 +105,8 @@ impl Statistics {
     pub fn read(&self) -> Reading {
         let now = Instant::now();
         let state = self.lock();
-        let (p50, p95) = state.percentiles(now);
+        let fresh = state.ttfts.back().is_some_and(|(at, _)| now.duration_since(*at) < WINDOW_AGE);
+        let (p50, p95) = if fresh { state.percentiles } else { (0.0, 0.0) };
         Reading {
             samples: state.samples,
             in_flight: u32::try_from(state.outstanding.len()).unwrap_or(u32::MAX),
@@ -120,6 +124,10 @@ impl Statistics {
             rate_limited_rate: state.rate_limited.get(),
             timeout_rate: state.timeouts.get(),
         }
+    }
+
+    pub fn breaker(&self) -> breaker::State {
+        self.lock().breaker.state(Instant::now())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -150,6 +158,7 @@ impl State {
         }
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds, for percentiles")]
         self.ttfts.push_back((now, ttft_ms as f32));
+        self.percentiles = self.sorted_percentiles(now);
         let generation = observation.total.saturating_sub(ttft).as_secs_f64();
         if observation.output_tokens > 1 && generation > 0.0 {
             #[expect(clippy::cast_precision_loss, reason = "token counts are small")]
@@ -157,7 +166,7 @@ impl State {
         }
     }
 
-    fn percentiles(&self, now: Instant) -> (f64, f64) {
+    fn sorted_percentiles(&self, now: Instant) -> (f64, f64) {
         let mut recent = [0f32; WINDOW];
         let mut count = 0;
         let fresh = self.ttfts.iter().filter(|(at, _)| now.duration_since(*at) < WINDOW_AGE);

@@ -22,7 +22,9 @@ pub enum RequestError {
     Path(String),
     #[error("the adapter returned the method {0:?}")]
     Method(String),
-    #[error("the adapter returned the header {0:?}, which only the gateway may set or which is not valid")]
+    #[error(
+        "the adapter returned the header {0:?}, which only the gateway may set or which is not valid"
+    )]
     Header(String),
     #[error("the credential cannot be sent in a header: it has control or non-ASCII characters")]
     Credential,
@@ -137,7 +139,8 @@ fn join(base: &BaseUrl, path: &str) -> Result<Uri, RequestError> {
 /// Starts with one slash and has no segment that climbs, however it is encoded.
 fn is_below(path: &str) -> bool {
     let only_path = path.split(['?', '#']).next().unwrap_or_default();
-    let decoded = only_path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    let decoded =
+        only_path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
     path.starts_with('/')
         && !path.contains('#')
         && !decoded.contains("//")
@@ -184,9 +187,20 @@ mod tests {
             assert!(uri.path().starts_with("/v1/"), "{uri}");
         }
         for path in [
-            "chat", "//evil.example/x", "/../admin", "/a/../../b", "/%2e%2e/admin", "/a%2f..%2fb",
-            "/a/./b", "http://evil.example/", "@evil.example/", "/a\\..\\b", "/a b", "/a\r\nx: y",
-            "/a#b", "/a%5c..%5cb",
+            "chat",
+            "//evil.example/x",
+            "/../admin",
+            "/a/../../b",
+            "/%2e%2e/admin",
+            "/a%2f..%2fb",
+            "/a/./b",
+            "http://evil.example/",
+            "@evil.example/",
+            "/a\\..\\b",
+            "/a b",
+            "/a\r\nx: y",
+            "/a#b",
+            "/a%5c..%5cb",
         ] {
             assert!(join(&base(), path).is_err(), "{path}");
         }
@@ -196,9 +210,15 @@ mod tests {
     fn an_adapter_cannot_set_identity_destination_or_framing() {
         for name in ["Host", "authorization", "content-length", "x-forwarded-for", "bad name"] {
             let header = Header { name: name.into(), value: "x".into() };
-            let parts = Parts { method: "POST", path: "/x", headers: &[header], body: Bytes::new() };
+            let parts =
+                Parts { method: "POST", path: "/x", headers: &[header], body: Bytes::new() };
             let refused = assemble(
-                "p", Some(&base()), &[], &CredentialScheme::None, &Credential::None, parts,
+                "p",
+                Some(&base()),
+                &[],
+                &CredentialScheme::None,
+                &Credential::None,
+                parts,
             );
             assert!(matches!(refused, Err(RequestError::Header(_))), "{name}");
         }

@@ -117,12 +117,7 @@ impl Framer {
                 Cutter::AwsEventStream(event_stream::Cutter::new(max_frame_bytes))
             }
         };
-        Self {
-            cutter,
-            carry: BytesMut::new(),
-            max_frame_bytes,
-            failed: None,
-        }
+        Self { cutter, carry: BytesMut::new(), max_frame_bytes, failed: None }
     }
 
     /// Adds the frames that end in `chunk`. On an error the frames before it were added.
@@ -166,9 +161,7 @@ impl Framer {
             let end = self.cutter.scan(&chunk)?;
             let taken = end.unwrap_or(chunk.len());
             if self.carry.len().saturating_add(taken) > self.max_frame_bytes {
-                return Err(FramingError::TooLong {
-                    limit: self.max_frame_bytes,
-                });
+                return Err(FramingError::TooLong { limit: self.max_frame_bytes });
             }
             let part = chunk.split_to(taken);
             if end.is_none() {

@@ -21,9 +21,8 @@ pub fn bytes(length: u32) -> Vec<u8> {
     #[cfg(not(target_arch = "wasm32"))]
     {
         let length = (length as usize).min(64 << 10);
-        let mut bytes: Vec<u8> = (0..length.div_ceil(8))
-            .flat_map(|_| next_u64().to_le_bytes())
-            .collect();
+        let mut bytes: Vec<u8> =
+            (0..length.div_ceil(8)).flat_map(|_| next_u64().to_le_bytes()).collect();
         bytes.truncate(length);
         bytes
     }

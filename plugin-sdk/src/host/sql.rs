@@ -51,10 +51,7 @@ impl Database for Own {
 impl Statement {
     /// A statement and what is bound to its `?1`, `?2`, …
     pub fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Self {
-        Self {
-            sql: sql.into(),
-            parameters,
-        }
+        Self { sql: sql.into(), parameters }
     }
 }
 

@@ -124,10 +124,7 @@ fn decode_endpoint<S: serde::de::DeserializeOwned>(
             format!("settings of the endpoint, {pointer:?}: {message}"),
         )
     })?;
-    Ok(Endpoint {
-        model: endpoint.model,
-        settings,
-    })
+    Ok(Endpoint { model: endpoint.model, settings })
 }
 
 fn decode_request(json: &[u8]) -> Result<Request, CallError> {
@@ -188,18 +185,13 @@ mod tests {
 
         fn build(_: &Endpoint<Settings>, request: Request) -> Result<Built, CallError> {
             Ok(Built::Answer {
-                response: Response {
-                    model: request.model,
-                    ..Response::default()
-                },
+                response: Response { model: request.model, ..Response::default() },
                 after: Duration::from_millis(2),
             })
         }
 
         fn forward(_: &Endpoint<Settings>, _: ForwardHead) -> Result<Forwarded, CallError> {
-            Ok(Forwarded::post_json("/x")
-                .header("a", "b")
-                .set("k", json!([1])))
+            Ok(Forwarded::post_json("/x").header("a", "b").set("k", json!([1])))
         }
 
         fn stream(endpoint: &Endpoint<Settings>) -> Careless {
@@ -208,17 +200,11 @@ mod tests {
     }
 
     fn endpoint(settings: &str) -> generated::Endpoint {
-        generated::Endpoint {
-            model: "m".into(),
-            settings: settings.as_bytes().to_vec(),
-        }
+        generated::Endpoint { model: "m".into(), settings: settings.as_bytes().to_vec() }
     }
 
     fn frames(count: usize) -> Vec<generated::Frame> {
-        let frame = generated::Frame {
-            event: None,
-            data: Vec::new(),
-        };
+        let frame = generated::Frame { event: None, data: Vec::new() };
         vec![frame; count]
     }
 
@@ -228,10 +214,7 @@ mod tests {
         let parser = Parser::<Fake>::new(endpoint(r#"{"fail_at":2}"#));
         assert_eq!(parser.push(frames(1)), [BlockStop(0)]);
         let events = parser.push(frames(3));
-        assert!(
-            matches!(events.as_slice(), [BlockStop(0), Failed(_)]),
-            "{events:?}"
-        );
+        assert!(matches!(events.as_slice(), [BlockStop(0), Failed(_)]), "{events:?}");
         assert_eq!(parser.push(frames(1)), []);
         assert_eq!(parser.finish(), []);
     }
@@ -267,16 +250,10 @@ mod tests {
         assert_eq!(answer.after_us, 2_000);
         let response: Response = serde_json::from_slice(&answer.response).unwrap();
         assert_eq!(response.model, "asked");
-        let head = ForwardHead {
-            stream: true,
-            stream_usage: true,
-        };
+        let head = ForwardHead { stream: true, stream_usage: true };
         let forwarded = Component::<Fake>::forward(endpoint(), head).unwrap();
         let patch = forwarded.patches.first().unwrap();
-        assert_eq!(
-            (patch.key.as_str(), patch.value.as_deref()),
-            ("k", Some(&b"[1]"[..]))
-        );
+        assert_eq!((patch.key.as_str(), patch.value.as_deref()), ("k", Some(&b"[1]"[..])));
     }
 
     #[test]
@@ -294,23 +271,12 @@ mod tests {
         let To::Usage(crossed) = convert::stream_event(StreamEvent::Usage(usage)) else {
             panic!("no usage");
         };
-        let fields = (
-            crossed.input,
-            crossed.output,
-            crossed.cached_input,
-            crossed.cache_write,
-        );
+        let fields = (crossed.input, crossed.output, crossed.cached_input, crossed.cache_write);
         assert_eq!(fields, (1, 2, 3, 4));
         let fields = (crossed.reasoning, crossed.audio, crossed.cost_usd);
         assert_eq!(fields, (5, 6, Some(0.5)));
-        let call = BlockKind::ToolCall {
-            id: "i".into(),
-            name: "n".into(),
-        };
-        let start = StreamEvent::BlockStart {
-            index: 3,
-            kind: call,
-        };
+        let call = BlockKind::ToolCall { id: "i".into(), name: "n".into() };
+        let start = StreamEvent::BlockStart { index: 3, kind: call };
         let To::BlockStart(start) = convert::stream_event(start) else {
             panic!("no start");
         };

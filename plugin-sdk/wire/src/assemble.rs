@@ -37,20 +37,14 @@ impl Assembler {
             StreamEvent::BlockStart { index, kind } => self.start(*index, kind),
             StreamEvent::TextDelta { index, text }
             | StreamEvent::ReasoningDelta { index, text }
-            | StreamEvent::ToolCallDelta {
-                index,
-                arguments: text,
-            } => {
+            | StreamEvent::ToolCallDelta { index, arguments: text } => {
                 if self.admit(text.len())
                     && let Some(target) = self.find(*index).and_then(text_of)
                 {
                     target.push_str(text);
                 }
             }
-            StreamEvent::ReasoningSignature {
-                index,
-                signature: more,
-            } => {
+            StreamEvent::ReasoningSignature { index, signature: more } => {
                 if self.admit(more.len())
                     && let Some(Block::Reasoning { signature, .. }) = self.find(*index)
                 {
@@ -104,31 +98,23 @@ impl Assembler {
         }
         let block = match kind {
             BlockKind::Text => Block::text(""),
-            BlockKind::Reasoning => Block::Reasoning {
-                text: String::new(),
-                signature: None,
-                encrypted: None,
-            },
+            BlockKind::Reasoning => {
+                Block::Reasoning { text: String::new(), signature: None, encrypted: None }
+            }
             BlockKind::ToolCall { id, name } => Block::ToolCall {
                 id: id.clone(),
                 name: name.clone(),
                 arguments: String::new(),
                 cache: None,
             },
-            BlockKind::Refusal => Block::Refusal {
-                text: String::new(),
-            },
+            BlockKind::Refusal => Block::Refusal { text: String::new() },
             BlockKind::Other(value) => whole(value),
         };
         self.blocks.push((index, block));
     }
 
     fn find(&mut self, index: u32) -> Option<&mut Block> {
-        let found = self
-            .blocks
-            .iter_mut()
-            .rev()
-            .find(|(block, _)| *block == index);
+        let found = self.blocks.iter_mut().rev().find(|(block, _)| *block == index);
         found.map(|(_, block)| block)
     }
 
@@ -140,9 +126,7 @@ impl Assembler {
         if !self.admit(value.to_string().len()) {
             return;
         }
-        let index = value
-            .get("index")
-            .map(|index| index.as_u64().map(u32::try_from));
+        let index = value.get("index").map(|index| index.as_u64().map(u32::try_from));
         match index {
             None => accumulate(&mut self.response.extra, extra.clone()),
             Some(Some(Ok(index))) => {
@@ -188,10 +172,7 @@ fn replay_block(index: u32, block: &Block, events: &mut Vec<StreamEvent>) {
         Block::Text { text, extra, .. } => {
             events.push(start(BlockKind::Text));
             if !text.is_empty() {
-                events.push(StreamEvent::TextDelta {
-                    index,
-                    text: text.clone(),
-                });
+                events.push(StreamEvent::TextDelta { index, text: text.clone() });
             }
             if !extra.is_empty() {
                 events.push(StreamEvent::Other(json!({"index": index, "extra": extra})));
@@ -199,22 +180,12 @@ fn replay_block(index: u32, block: &Block, events: &mut Vec<StreamEvent>) {
         }
         Block::Refusal { text } => {
             events.push(start(BlockKind::Refusal));
-            events.push(StreamEvent::TextDelta {
-                index,
-                text: text.clone(),
-            });
+            events.push(StreamEvent::TextDelta { index, text: text.clone() });
         }
-        Block::Reasoning {
-            text,
-            signature,
-            encrypted: None,
-        } => {
+        Block::Reasoning { text, signature, encrypted: None } => {
             events.push(start(BlockKind::Reasoning));
             if !text.is_empty() {
-                events.push(StreamEvent::ReasoningDelta {
-                    index,
-                    text: text.clone(),
-                });
+                events.push(StreamEvent::ReasoningDelta { index, text: text.clone() });
             }
             events.extend(
                 signature
@@ -222,16 +193,8 @@ fn replay_block(index: u32, block: &Block, events: &mut Vec<StreamEvent>) {
                     .map(|signature| StreamEvent::ReasoningSignature { index, signature }),
             );
         }
-        Block::ToolCall {
-            id,
-            name,
-            arguments,
-            cache: None,
-        } => {
-            events.push(start(BlockKind::ToolCall {
-                id: id.clone(),
-                name: name.clone(),
-            }));
+        Block::ToolCall { id, name, arguments, cache: None } => {
+            events.push(start(BlockKind::ToolCall { id: id.clone(), name: name.clone() }));
             let arguments = arguments.clone();
             events.push(StreamEvent::ToolCallDelta { index, arguments });
         }
@@ -245,10 +208,8 @@ fn replay_block(index: u32, block: &Block, events: &mut Vec<StreamEvent>) {
 
 /// A block that came whole. What is not a block of ours is kept as it stood.
 fn whole(value: &Value) -> Block {
-    serde_json::from_value(value.clone()).unwrap_or_else(|_| Block::Other {
-        dialect: "unknown".into(),
-        value: value.clone(),
-    })
+    serde_json::from_value(value.clone())
+        .unwrap_or_else(|_| Block::Other { dialect: "unknown".into(), value: value.clone() })
 }
 
 fn text_of(block: &mut Block) -> Option<&mut String> {

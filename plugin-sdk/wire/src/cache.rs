@@ -14,9 +14,6 @@ pub(crate) struct CacheControl<'a> {
 
 impl<'a> From<&'a CacheMarker> for CacheControl<'a> {
     fn from(marker: &'a CacheMarker) -> Self {
-        Self {
-            r#type: "ephemeral",
-            ttl: marker.ttl.as_deref(),
-        }
+        Self { r#type: "ephemeral", ttl: marker.ttl.as_deref() }
     }
 }

@@ -150,11 +150,7 @@ pub enum Block {
 impl Block {
     /// A plain text block.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text {
-            text: text.into(),
-            cache: None,
-            extra: Map::new(),
-        }
+        Self::Text { text: text.into(), cache: None, extra: Map::new() }
     }
 }
 

@@ -21,10 +21,7 @@ pub(crate) fn budget(effort: &str) -> u64 {
     if effort == "none" {
         return 0;
     }
-    SCALE
-        .iter()
-        .find(|(word, _)| *word == effort)
-        .map_or(8_192, |(_, tokens)| *tokens)
+    SCALE.iter().find(|(word, _)| *word == effort).map_or(8_192, |(_, tokens)| *tokens)
 }
 
 /// The weakest of `low`, `medium` and `high` that may spend so many tokens; `none` for 0.

@@ -22,11 +22,7 @@ impl Account {
     /// `status` 0 stands for a failure reported inside an answer that began well.
     pub(crate) fn into_error(self, status: u16, retry_after_ms: Option<u64>) -> CallError {
         let status = match status {
-            0..=299 => self
-                .code
-                .parse()
-                .ok()
-                .filter(|code| (400..600).contains(code)),
+            0..=299 => self.code.parse().ok().filter(|code| (400..600).contains(code)),
             status => Some(status),
         };
         let kind = self.kind(status);
@@ -37,16 +33,8 @@ impl Account {
                 |status| format!("the provider answered with status {status} and no message"),
             ),
         };
-        let provider_code = [self.code, self.class]
-            .into_iter()
-            .find(|code| !code.is_empty());
-        CallError {
-            kind,
-            message,
-            status,
-            provider_code,
-            retry_after_ms,
-        }
+        let provider_code = [self.code, self.class].into_iter().find(|code| !code.is_empty());
+        CallError { kind, message, status, provider_code, retry_after_ms }
     }
 
     fn kind(&self, status: Option<u16>) -> CallErrorKind {
@@ -70,11 +58,7 @@ impl Account {
 pub(crate) fn excerpt(body: &[u8]) -> String {
     let longest = KEPT_CHARACTERS * 4;
     let start = body.get(..longest).unwrap_or(body);
-    String::from_utf8_lossy(start)
-        .trim()
-        .chars()
-        .take(KEPT_CHARACTERS)
-        .collect()
+    String::from_utf8_lossy(start).trim().chars().take(KEPT_CHARACTERS).collect()
 }
 
 fn from_status(status: u16) -> CallErrorKind {

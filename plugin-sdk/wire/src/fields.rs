@@ -15,18 +15,12 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(map: &'a Map<String, Value>) -> Self {
-        Self {
-            map: Some(map),
-            except: &[],
-        }
+        Self { map: Some(map), except: &[] }
     }
 
     /// Of a value that is meant to be an object; nothing otherwise.
     pub(crate) fn of(value: Option<&'a Value>) -> Self {
-        Self {
-            map: value.and_then(Value::as_object),
-            except: &[],
-        }
+        Self { map: value.and_then(Value::as_object), except: &[] }
     }
 
     /// Without these keys.
@@ -45,10 +39,7 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'a String, &'a Value)> {
         let except = self.except;
-        self.map
-            .into_iter()
-            .flatten()
-            .filter(move |(key, _)| !except.contains(&key.as_str()))
+        self.map.into_iter().flatten().filter(move |(key, _)| !except.contains(&key.as_str()))
     }
 }
 

@@ -101,27 +101,19 @@ pub(crate) fn string(value: Value, path: &Path<'_>) -> Result<String, DecodeErro
 }
 
 pub(crate) fn boolean(value: &Value, path: &Path<'_>) -> Result<bool, DecodeError> {
-    value
-        .as_bool()
-        .ok_or_else(|| path.mismatch("true or false", value))
+    value.as_bool().ok_or_else(|| path.mismatch("true or false", value))
 }
 
 pub(crate) fn number(value: &Value, path: &Path<'_>) -> Result<f64, DecodeError> {
-    value
-        .as_f64()
-        .ok_or_else(|| path.mismatch("a number", value))
+    value.as_f64().ok_or_else(|| path.mismatch("a number", value))
 }
 
 pub(crate) fn count(value: &Value, path: &Path<'_>) -> Result<u64, DecodeError> {
-    value
-        .as_u64()
-        .ok_or_else(|| path.mismatch("a whole number of 0 or more", value))
+    value.as_u64().ok_or_else(|| path.mismatch("a whole number of 0 or more", value))
 }
 
 pub(crate) fn integer(value: &Value, path: &Path<'_>) -> Result<i64, DecodeError> {
-    value
-        .as_i64()
-        .ok_or_else(|| path.mismatch("a whole number", value))
+    value.as_i64().ok_or_else(|| path.mismatch("a whole number", value))
 }
 
 /// Removes a key that must hold a string.
@@ -151,10 +143,7 @@ fn describe(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Number(value) => format!("the number {value}"),
         Value::String(text) if text.chars().count() > QUOTED => {
-            format!(
-                "the string \"{}…\"",
-                text.chars().take(QUOTED).collect::<String>()
-            )
+            format!("the string \"{}…\"", text.chars().take(QUOTED).collect::<String>())
         }
         Value::String(text) => format!("the string \"{text}\""),
         Value::Array(items) => format!("an array of {}", items.len()),
@@ -173,10 +162,7 @@ mod tests {
         let messages = root.key("mess/ages~");
         let error = messages.index(3).mismatch("a string", &json!([1, 2]));
         assert_eq!(error.pointer, "/mess~1ages~0/3");
-        assert_eq!(
-            error.to_string(),
-            "at /mess~1ages~0/3: expected a string, found an array of 2"
-        );
+        assert_eq!(error.to_string(), "at /mess~1ages~0/3: expected a string, found an array of 2");
     }
 
     #[test]

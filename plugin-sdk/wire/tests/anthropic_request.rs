@@ -17,18 +17,11 @@ fn from_openai(body: &Value) -> Value {
 }
 
 fn message(role: Role, blocks: Vec<Block>) -> Message {
-    Message {
-        role,
-        blocks,
-        name: None,
-    }
+    Message { role, blocks, name: None }
 }
 
 fn with_messages(messages: Vec<Message>) -> Value {
-    encoded(&Request {
-        messages,
-        ..Request::default()
-    })
+    encoded(&Request { messages, ..Request::default() })
 }
 
 #[test]
@@ -110,10 +103,7 @@ fn effort_and_schema_share_the_output_config() {
         "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}}});
     let request = openai::request::decode(body.to_string().as_bytes()).unwrap();
     let found: Value = serde_json::from_slice(&encode(&request, "claude-opus-4-7")).unwrap();
-    assert_eq!(
-        found["thinking"],
-        json!({"type": "adaptive", "display": "summarized"})
-    );
+    assert_eq!(found["thinking"], json!({"type": "adaptive", "display": "summarized"}));
     let config = json!({"format": {"type": "json_schema", "schema": {}}, "effort": "xhigh"});
     assert_eq!(found["output_config"], config);
 }
@@ -141,14 +131,8 @@ fn only_signed_or_encrypted_reasoning_is_sent_back() {
             reasoning("unsigned", None, None),
             reasoning("signed", Some("sig"), None),
             reasoning("", None, Some("enc")),
-            Block::Other {
-                dialect: "anthropic-messages".into(),
-                value: server_tool.clone(),
-            },
-            Block::Other {
-                dialect: "openai-chat".into(),
-                value: json!({"type": "x"}),
-            },
+            Block::Other { dialect: "anthropic-messages".into(), value: server_tool.clone() },
+            Block::Other { dialect: "openai-chat".into(), value: json!({"type": "x"}) },
             Block::Refusal { text: "no".into() },
         ],
     )]);
@@ -165,9 +149,7 @@ fn only_signed_or_encrypted_reasoning_is_sent_back() {
 fn tool_results_come_first_in_a_turn_and_keep_error_media_and_cache() {
     let image = Block::Media {
         kind: MediaKind::Image,
-        source: MediaSource::Inline {
-            data: "/9j/AA".into(),
-        },
+        source: MediaSource::Inline { data: "/9j/AA".into() },
         mime_type: None,
         filename: None,
         detail: None,
@@ -177,9 +159,7 @@ fn tool_results_come_first_in_a_turn_and_keep_error_media_and_cache() {
         id: "c".into(),
         blocks: vec![image],
         is_error: true,
-        cache: Some(CacheMarker {
-            ttl: Some("1h".into()),
-        }),
+        cache: Some(CacheMarker { ttl: Some("1h".into()) }),
     };
     let body = with_messages(vec![
         message(Role::User, vec![Block::text("first")]),
@@ -197,24 +177,15 @@ fn tool_results_come_first_in_a_turn_and_keep_error_media_and_cache() {
 #[test]
 fn choice_of_a_tool_needs_tools() {
     let choice = Some(ToolChoice::Tool { name: "f".into() });
-    let body = encoded(&Request {
-        tool_choice: choice,
-        ..Request::default()
-    });
+    let body = encoded(&Request { tool_choice: choice, ..Request::default() });
     assert_eq!(body.get("tool_choice"), None);
 }
 
 #[test]
 fn betas_are_for_the_header_and_not_in_the_body() {
     let extra = json!({"betas": ["a", "b"], "service_tier": "standard_only"});
-    let request = Request {
-        extra: extra.as_object().unwrap().clone(),
-        ..Request::default()
-    };
+    let request = Request { extra: extra.as_object().unwrap().clone(), ..Request::default() };
     assert_eq!(betas(&request), ["a", "b"]);
     let body = encoded(&request);
-    assert_eq!(
-        (body.get("betas"), &body["service_tier"]),
-        (None, &json!("standard_only"))
-    );
+    assert_eq!((body.get("betas"), &body["service_tier"]), (None, &json!("standard_only")));
 }

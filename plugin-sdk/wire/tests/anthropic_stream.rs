@@ -57,27 +57,15 @@ fn message() -> (Vec<Value>, Value) {
     let mut wire = vec![
         start(),
         json!({"type": "ping"}),
-        block(
-            0,
-            json!({"type": "thinking", "thinking": "", "signature": ""}),
-        ),
+        block(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
         delta(0, json!({"type": "thinking_delta", "thinking": "hm"})),
         delta(0, json!({"type": "signature_delta", "signature": "sig"})),
         stop(0),
         block(1, json!({"type": "redacted_thinking", "data": "enc"})),
         stop(1),
-        block(
-            2,
-            json!({"type": "server_tool_use", "id": "s", "name": "web_fetch", "input": {}}),
-        ),
-        delta(
-            2,
-            json!({"type": "input_json_delta", "partial_json": "{\"url\":"}),
-        ),
-        delta(
-            2,
-            json!({"type": "input_json_delta", "partial_json": "\"u\"}"}),
-        ),
+        block(2, json!({"type": "server_tool_use", "id": "s", "name": "web_fetch", "input": {}})),
+        delta(2, json!({"type": "input_json_delta", "partial_json": "{\"url\":"})),
+        delta(2, json!({"type": "input_json_delta", "partial_json": "\"u\"}"})),
         stop(2),
         block(3, result.clone()),
         stop(3),
@@ -87,20 +75,11 @@ fn message() -> (Vec<Value>, Value) {
         delta(4, json!({"type": "citations_delta", "citation": {"n": 2}})),
         delta(4, json!({"type": "text_delta", "text": "b"})),
         stop(4),
-        block(
-            5,
-            json!({"type": "tool_use", "id": "t", "name": "f", "input": {}}),
-        ),
+        block(5, json!({"type": "tool_use", "id": "t", "name": "f", "input": {}})),
         delta(5, json!({"type": "input_json_delta", "partial_json": ""})),
-        delta(
-            5,
-            json!({"type": "input_json_delta", "partial_json": "{\"x\":1}"}),
-        ),
+        delta(5, json!({"type": "input_json_delta", "partial_json": "{\"x\":1}"})),
         stop(5),
-        block(
-            6,
-            json!({"type": "tool_use", "id": "t2", "name": "g", "input": {}}),
-        ),
+        block(6, json!({"type": "tool_use", "id": "t2", "name": "g", "input": {}})),
         stop(6),
     ];
     wire.extend(end("tool_use"));
@@ -123,12 +102,7 @@ fn streamed_and_whole_message_give_the_same_response() {
     let (wire, whole) = message();
     let response = anthropic::response::decode(whole.to_string().as_bytes()).unwrap();
     assert_eq!(assemble(&decode(&wire)), response);
-    let counts = Usage {
-        input: 12,
-        output: 9,
-        cached_input: 7,
-        ..Usage::default()
-    };
+    let counts = Usage { input: 12, output: 9, cached_input: 7, ..Usage::default() };
     assert_eq!(response.usage, Some(counts));
 }
 
@@ -137,12 +111,7 @@ fn half_stream_has_no_finish() {
     let (wire, _) = message();
     for length in 0..wire.len() - 2 {
         let events = decode(&wire[..length]);
-        assert!(
-            !events
-                .iter()
-                .any(|event| matches!(event, StreamEvent::Finish(_))),
-            "{length}"
-        );
+        assert!(!events.iter().any(|event| matches!(event, StreamEvent::Finish(_))), "{length}");
     }
 }
 
@@ -150,10 +119,7 @@ fn half_stream_has_no_finish() {
 fn stop_reason_is_enough_when_message_stop_is_lost() {
     let (wire, _) = message();
     let events = decode(&wire[..wire.len() - 1]);
-    assert_eq!(
-        events.last(),
-        Some(&StreamEvent::Finish(FinishReason::ToolCalls))
-    );
+    assert_eq!(events.last(), Some(&StreamEvent::Finish(FinishReason::ToolCalls)));
 }
 
 #[test]
@@ -162,10 +128,7 @@ fn error_event_fails_the_stream() {
     let events = decode(&[start(), error, json!({"type": "message_stop"})]);
     match events.last() {
         Some(StreamEvent::Failed(error)) => {
-            assert_eq!(
-                (error.kind, error.message.as_str()),
-                (CallErrorKind::Overloaded, "busy")
-            );
+            assert_eq!((error.kind, error.message.as_str()), (CallErrorKind::Overloaded, "busy"));
         }
         other => unreachable!("{other:?}"),
     }
@@ -190,18 +153,11 @@ fn garbage_and_content_before_the_start_are_malformed() {
 fn event_name_stands_in_for_a_missing_type_and_unknown_events_pass() {
     let mut decoder = anthropic::stream::Decoder::default();
     let mut events = Vec::new();
-    decoder.push(
-        Some("message_start"),
-        br#"{"message":{"id":"m"}}"#,
-        &mut events,
-    );
+    decoder.push(Some("message_start"), br#"{"message":{"id":"m"}}"#, &mut events);
     decoder.push(Some("news"), br#"{"a":1}"#, &mut events);
     decoder.push(Some("message_stop"), b"{}", &mut events);
     let expected = vec![
-        StreamEvent::Started {
-            id: "m".into(),
-            model: String::new(),
-        },
+        StreamEvent::Started { id: "m".into(), model: String::new() },
         StreamEvent::Other(json!({"a": 1})),
         StreamEvent::Finish(FinishReason::Stop),
     ];
@@ -213,11 +169,7 @@ fn message_that_begins_with_content_keeps_it() {
     let mut first = start();
     first["message"]["content"] =
         json!([{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]);
-    let mut wire = vec![
-        first,
-        block(0, json!({"type": "text", "text": "x"})),
-        stop(0),
-    ];
+    let mut wire = vec![first, block(0, json!({"type": "text", "text": "x"})), stop(0)];
     wire.extend(end("end_turn"));
     let call = Block::ToolCall {
         id: "t".into(),
@@ -225,35 +177,20 @@ fn message_that_begins_with_content_keeps_it() {
         arguments: "{\"a\":1}".into(),
         cache: None,
     };
-    assert_eq!(
-        assemble(&decode(&wire)).blocks,
-        vec![call, Block::text("x")]
-    );
+    assert_eq!(assemble(&decode(&wire)).blocks, vec![call, Block::text("x")]);
 }
 
 #[test]
 fn client_on_the_openai_wire_gets_text_calls_and_done() {
     let (wire, _) = message();
-    let mut encoder = Encoder::new(
-        &Identity {
-            id: "i",
-            model: "m",
-            created: 1,
-        },
-        false,
-    );
+    let mut encoder = Encoder::new(&Identity { id: "i", model: "m", created: 1 }, false);
     let mut out = Vec::new();
-    decode(&wire)
-        .iter()
-        .for_each(|event| encoder.push(event, &mut out));
+    decode(&wire).iter().for_each(|event| encoder.push(event, &mut out));
     encoder.end(&mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("\"content\":\"a\"") && text.contains("\"reasoning_content\":\"hm\""));
     assert!(
         text.contains("\"finish_reason\":\"tool_calls\"") && text.ends_with("data: [DONE]\n\n")
     );
-    assert!(
-        !text.contains("enc") && !text.contains("web_fetch"),
-        "{text}"
-    );
+    assert!(!text.contains("enc") && !text.contains("web_fetch"), "{text}");
 }

@@ -10,11 +10,7 @@ use torana_wire::event::{BlockKind, StreamEvent};
 use torana_wire::openai::Identity;
 use torana_wire::openai::stream::{Decoder, Encoder};
 
-const IDENTITY: Identity<'_> = Identity {
-    id: "chatcmpl-1",
-    model: "shown",
-    created: 7,
-};
+const IDENTITY: Identity<'_> = Identity { id: "chatcmpl-1", model: "shown", created: 7 };
 
 fn delta(delta: Value) -> Value {
     json!({"id": "r", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
@@ -50,11 +46,8 @@ fn annotations_and_logprobs_reach_the_text() {
     let note = delta(json!({"annotations": [{"url": "u"}]}));
     let events = decode(&[token("a"), token("b"), note, finish("stop")]);
     let extra = json!({"logprobs": {"content": [{"token": "a"}, {"token": "b"}]}, "annotations": [{"url": "u"}]});
-    let text = Block::Text {
-        text: "ab".into(),
-        cache: None,
-        extra: extra.as_object().unwrap().clone(),
-    };
+    let text =
+        Block::Text { text: "ab".into(), cache: None, extra: extra.as_object().unwrap().clone() };
     assert_eq!(assemble(&events).blocks, vec![text.clone()]);
     assert_eq!(assemble(&through_the_client(&events)).blocks, vec![text]);
 }
@@ -62,9 +55,7 @@ fn annotations_and_logprobs_reach_the_text() {
 fn encode(events: &[StreamEvent], include_usage: bool) -> String {
     let mut encoder = Encoder::new(&IDENTITY, include_usage);
     let mut out = Vec::new();
-    events
-        .iter()
-        .for_each(|event| encoder.push(event, &mut out));
+    events.iter().for_each(|event| encoder.push(event, &mut out));
     encoder.end(&mut out);
     encoder.end(&mut out);
     String::from_utf8(out).unwrap()
@@ -75,10 +66,7 @@ fn through_the_client(events: &[StreamEvent]) -> Vec<StreamEvent> {
     let mut decoder = Decoder::default();
     let mut decoded = Vec::new();
     for event in text.split_terminator("\n\n") {
-        decoder.push(
-            event.strip_prefix("data: ").unwrap().as_bytes(),
-            &mut decoded,
-        );
+        decoder.push(event.strip_prefix("data: ").unwrap().as_bytes(), &mut decoded);
     }
     decoded
 }
@@ -87,11 +75,7 @@ fn through_the_client(events: &[StreamEvent]) -> Vec<StreamEvent> {
 fn client_gets_the_golden_stream() {
     let response = Response {
         blocks: vec![
-            Block::Reasoning {
-                text: "hm".into(),
-                signature: Some("s".into()),
-                encrypted: None,
-            },
+            Block::Reasoning { text: "hm".into(), signature: Some("s".into()), encrypted: None },
             Block::text("hi \"you\""),
             Block::ToolCall {
                 id: "c".into(),
@@ -101,18 +85,11 @@ fn client_gets_the_golden_stream() {
             },
         ],
         finish_reason: Some(FinishReason::ToolCalls),
-        usage: Some(Usage {
-            input: 1,
-            output: 2,
-            ..Usage::default()
-        }),
+        usage: Some(Usage { input: 1, output: 2, ..Usage::default() }),
         ..Response::default()
     };
     let found = encode(&replay(&response), true);
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/golden/openai_stream.txt"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/openai_stream.txt");
     if std::env::var_os("TORANA_BLESS").is_some() {
         std::fs::write(path, &found).unwrap();
     }
@@ -122,33 +99,18 @@ fn client_gets_the_golden_stream() {
 #[test]
 fn stream_without_finish_never_looks_complete() {
     let begun = [
-        StreamEvent::Started {
-            id: "r".into(),
-            model: "m".into(),
-        },
-        StreamEvent::BlockStart {
-            index: 0,
-            kind: BlockKind::Text,
-        },
-        StreamEvent::TextDelta {
-            index: 0,
-            text: "a".into(),
-        },
+        StreamEvent::Started { id: "r".into(), model: "m".into() },
+        StreamEvent::BlockStart { index: 0, kind: BlockKind::Text },
+        StreamEvent::TextDelta { index: 0, text: "a".into() },
     ];
     let text = encode(&begun, true);
-    assert!(
-        !text.contains("[DONE]") && !text.contains("finish_reason\":\""),
-        "{text}"
-    );
+    assert!(!text.contains("[DONE]") && !text.contains("finish_reason\":\""), "{text}");
 }
 
 #[test]
 fn failed_stream_ends_with_error_not_done() {
     let error = CallError::new(CallErrorKind::Overloaded, "busy");
-    let finished = [
-        StreamEvent::Finish(FinishReason::Stop),
-        StreamEvent::Failed(error.clone()),
-    ];
+    let finished = [StreamEvent::Finish(FinishReason::Stop), StreamEvent::Failed(error.clone())];
     for events in [&finished[..], &finished[1..]] {
         let text = encode(events, true);
         assert!(!text.contains("[DONE]"), "{text}");
@@ -166,11 +128,7 @@ fn failed_stream_ends_with_error_not_done() {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-z ]{1,12}",
-        "\\PC{1,8}",
-        Just("\"\\\n\u{1}🦀".to_owned())
-    ]
+    prop_oneof!["[a-z ]{1,12}", "\\PC{1,8}", Just("\"\\\n\u{1}🦀".to_owned())]
 }
 
 /// An answer as this wire can tell it: one block of a kind, calls last.
@@ -208,12 +166,7 @@ fn answer() -> impl Strategy<Value = Response> {
         |(reasoning, said, refusal, calls, reason, usage)| Response {
             id: IDENTITY.id.into(),
             model: IDENTITY.model.into(),
-            blocks: reasoning
-                .into_iter()
-                .chain(said)
-                .chain(refusal)
-                .chain(calls)
-                .collect(),
+            blocks: reasoning.into_iter().chain(said).chain(refusal).chain(calls).collect(),
             finish_reason: Some(reason),
             usage: Some(usage),
             ..Response::default()
@@ -224,11 +177,7 @@ fn answer() -> impl Strategy<Value = Response> {
 /// Cuts each delta in pieces.
 fn shred(events: Vec<StreamEvent>, size: usize) -> Vec<StreamEvent> {
     let pieces = |text: &str| -> Vec<String> {
-        text.chars()
-            .collect::<Vec<_>>()
-            .chunks(size)
-            .map(|piece| piece.iter().collect())
-            .collect()
+        text.chars().collect::<Vec<_>>().chunks(size).map(|piece| piece.iter().collect()).collect()
     };
     events
         .into_iter()

@@ -30,25 +30,15 @@ fn golden_request_keeps_every_field() {
 fn golden_request_is_understood() {
     let request = decode(include_bytes!("golden/openai_request.json")).unwrap();
     assert_eq!(request.sampling.max_output_tokens, Some(1000));
-    assert_eq!(
-        request.tool_choice,
-        Some(ToolChoice::Tool {
-            name: "look".into()
-        })
-    );
+    assert_eq!(request.tool_choice, Some(ToolChoice::Tool { name: "look".into() }));
     let reasoning = request.reasoning.unwrap();
-    assert_eq!(
-        (reasoning.effort.as_deref(), reasoning.budget_tokens),
-        (Some("high"), Some(2000))
-    );
+    assert_eq!((reasoning.effort.as_deref(), reasoning.budget_tokens), (Some("high"), Some(2000)));
     assert!(
         matches!(&request.tools[0], Tool::Function { name, strict: Some(true), .. } if name == "look")
     );
     let image = Block::Media {
         kind: MediaKind::Image,
-        source: MediaSource::Inline {
-            data: "iVBORw0KGgo=".into(),
-        },
+        source: MediaSource::Inline { data: "iVBORw0KGgo=".into() },
         mime_type: Some("image/png".into()),
         filename: None,
         detail: Some("low".into()),
@@ -82,10 +72,7 @@ fn limit_keeps_the_name_the_client_used() {
     let old = encoded(json!({"model": "m", "messages": [], "max_tokens": 9}));
     assert_eq!(old, json!({"model": "m", "messages": [], "max_tokens": 5}));
     let new = encoded(json!({"model": "m", "messages": [], "max_completion_tokens": 9}));
-    assert_eq!(
-        new,
-        json!({"model": "m", "messages": [], "max_completion_tokens": 5})
-    );
+    assert_eq!(new, json!({"model": "m", "messages": [], "max_completion_tokens": 5}));
     let both = json!({"model": "m", "messages": [], "max_completion_tokens": 9, "max_tokens": 8});
     assert_eq!(round_trip(&both), both);
 }
@@ -114,26 +101,10 @@ fn wrong_types_are_refused_with_their_place() {
     };
     let cases = [
         (json!([]), "", "expected an object, found an array of 0"),
-        (
-            json!({"messages": []}),
-            "/model",
-            "expected a string, found nothing",
-        ),
-        (
-            json!({"model": "m"}),
-            "/messages",
-            "expected an array, found nothing",
-        ),
-        (
-            json!({"model": 1, "messages": []}),
-            "/model",
-            "expected a string, found the number 1",
-        ),
-        (
-            message(json!("hi")),
-            "/messages/0",
-            "expected an object, found the string \"hi\"",
-        ),
+        (json!({"messages": []}), "/model", "expected a string, found nothing"),
+        (json!({"model": "m"}), "/messages", "expected an array, found nothing"),
+        (json!({"model": 1, "messages": []}), "/model", "expected a string, found the number 1"),
+        (message(json!("hi")), "/messages/0", "expected an object, found the string \"hi\""),
         (
             message(json!({"role": "user", "content": 4})),
             "/messages/0/content",
@@ -181,53 +152,32 @@ fn wrong_types_are_refused_with_their_place() {
             "/max_tokens",
             "expected a whole number of 0 or more, found the number -1",
         ),
-        (
-            with("stop", json!(["a", 1])),
-            "/stop/1",
-            "expected a string, found the number 1",
-        ),
+        (with("stop", json!(["a", 1])), "/stop/1", "expected a string, found the number 1"),
         (
             with("tools", json!([{"type": "function"}])),
             "/tools/0/function",
             "expected an object, found nothing",
         ),
         (
-            with(
-                "response_format",
-                json!({"type": "json_schema", "json_schema": {"schema": {}}}),
-            ),
+            with("response_format", json!({"type": "json_schema", "json_schema": {"schema": {}}})),
             "/response_format/json_schema/name",
             "expected a string, found nothing",
         ),
     ];
     for (body, pointer, message) in cases {
         let error = refused(&body);
-        assert_eq!(
-            (error.pointer.as_str(), error.message.as_str()),
-            (pointer, message),
-            "{body}"
-        );
+        assert_eq!((error.pointer.as_str(), error.message.as_str()), (pointer, message), "{body}");
     }
     let error = decode(b"{").unwrap_err();
-    assert!(
-        error.message.starts_with("the body is not JSON: "),
-        "{error}"
-    );
+    assert!(error.message.starts_with("the body is not JSON: "), "{error}");
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-z ]{0,12}",
-        "\\PC{0,8}",
-        Just("\"\\\n\u{0}🦀".to_owned())
-    ]
+    prop_oneof!["[a-z ]{0,12}", "\\PC{0,8}", Just("\"\\\n\u{0}🦀".to_owned())]
 }
 
 fn fields() -> impl Strategy<Value = Map<String, Value>> {
-    let value = prop_oneof![
-        any::<i32>().prop_map(Value::from),
-        text().prop_map(Value::from)
-    ];
+    let value = prop_oneof![any::<i32>().prop_map(Value::from), text().prop_map(Value::from)];
     prop::collection::hash_map("x_[a-z]{1,4}", value, 0..3)
         .prop_map(|map| map.into_iter().collect())
 }
@@ -278,10 +228,7 @@ fn content() -> impl Strategy<Value = Value> {
 fn tool_call() -> impl Strategy<Value = Value> {
     (text(), text(), text(), fields()).prop_map(|(id, name, arguments, fields)| {
         let function = json!({"name": name, "arguments": arguments});
-        with_fields(
-            json!({"id": id, "type": "function", "function": function}),
-            fields,
-        )
+        with_fields(json!({"id": id, "type": "function", "function": function}), fields)
     })
 }
 
@@ -299,11 +246,7 @@ fn message() -> impl Strategy<Value = Value> {
     let reasoning = prop::option::of(("reasoning|reasoning_content", text()));
     let assistant = (prop::option::of(text()), reasoning, prop::option::of(calls)).prop_map(
         |(content, reasoning, calls)| {
-            let content = if calls.is_none() {
-                Some(content.unwrap_or_default())
-            } else {
-                content
-            };
+            let content = if calls.is_none() { Some(content.unwrap_or_default()) } else { content };
             let mut message = json!({"role": "assistant", "content": content});
             if let Some((key, text)) = reasoning {
                 message[key] = text.into();
@@ -321,12 +264,7 @@ fn message() -> impl Strategy<Value = Value> {
 }
 
 fn tool() -> impl Strategy<Value = Value> {
-    let function = (
-        text(),
-        prop::option::of(text()),
-        prop::option::of(any::<bool>()),
-        fields(),
-    );
+    let function = (text(), prop::option::of(text()), prop::option::of(any::<bool>()), fields());
     (function, fields()).prop_map(|((name, description, strict, inner), outer)| {
         let mut function = json!({"name": name, "parameters": {"type": "object"}});
         if let Some(description) = description {
@@ -362,51 +300,26 @@ fn parameters() -> impl Strategy<Value = Map<String, Value>> {
         ("top_p", float().boxed()),
         ("top_k", any::<i32>().prop_map(Value::from).boxed()),
         ("max_tokens", any::<u32>().prop_map(Value::from).boxed()),
-        (
-            "max_completion_tokens",
-            any::<u32>().prop_map(Value::from).boxed(),
-        ),
-        (
-            "stop",
-            prop::collection::vec(text(), 1..3)
-                .prop_map(Value::from)
-                .boxed(),
-        ),
+        ("max_completion_tokens", any::<u32>().prop_map(Value::from).boxed()),
+        ("stop", prop::collection::vec(text(), 1..3).prop_map(Value::from).boxed()),
         ("seed", any::<i64>().prop_map(Value::from).boxed()),
         ("presence_penalty", float().boxed()),
         ("frequency_penalty", float().boxed()),
-        (
-            "reasoning_effort",
-            "low|high|none|x".prop_map(Value::from).boxed(),
-        ),
+        ("reasoning_effort", "low|high|none|x".prop_map(Value::from).boxed()),
         ("tool_choice", choice.boxed()),
-        (
-            "parallel_tool_calls",
-            any::<bool>().prop_map(Value::from).boxed(),
-        ),
+        ("parallel_tool_calls", any::<bool>().prop_map(Value::from).boxed()),
         ("response_format", format.boxed()),
         ("user", text().prop_map(Value::from).boxed()),
         ("metadata", Just(json!({"a": "b"})).boxed()),
-        (
-            "stream_options",
-            Just(json!({"include_usage": true})).boxed(),
-        ),
-        (
-            "tools",
-            prop::collection::vec(tool(), 1..3)
-                .prop_map(Value::from)
-                .boxed(),
-        ),
+        ("stream_options", Just(json!({"include_usage": true})).boxed()),
+        ("tools", prop::collection::vec(tool(), 1..3).prop_map(Value::from).boxed()),
     ];
     let optional: Vec<_> = known
         .into_iter()
         .map(|(key, value)| prop::option::of(value).prop_map(move |value| (key.to_owned(), value)))
         .collect();
     optional.prop_map(|pairs| {
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .collect()
+        pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     })
 }
 

@@ -34,17 +34,9 @@ fn assemble(events: &[StreamEvent]) -> Response {
 
 fn call(index: Value, id: Value, name: Value, arguments: &str) -> Value {
     let mut call = json!({"type": "function", "function": {"arguments": arguments}});
-    for (target, key, value) in [
-        ("", "index", index),
-        ("", "id", id),
-        ("function", "name", name),
-    ] {
+    for (target, key, value) in [("", "index", index), ("", "id", id), ("function", "name", name)] {
         if !value.is_null() {
-            let place = if target.is_empty() {
-                &mut call
-            } else {
-                &mut call[target]
-            };
+            let place = if target.is_empty() { &mut call } else { &mut call[target] };
             place[key] = value;
         }
     }
@@ -56,29 +48,17 @@ fn calls(chunks: &[Value]) -> Vec<(String, String)> {
     let mut all = chunks.to_vec();
     all.push(finish("tool_calls"));
     let named = |block| match block {
-        Block::ToolCall {
-            id,
-            name,
-            arguments,
-            ..
-        } => {
+        Block::ToolCall { id, name, arguments, .. } => {
             assert!(!id.is_empty());
             Some((name, arguments))
         }
         _ => None,
     };
-    assemble(&decode(&all))
-        .blocks
-        .into_iter()
-        .filter_map(named)
-        .collect()
+    assemble(&decode(&all)).blocks.into_iter().filter_map(named).collect()
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    expected
-        .iter()
-        .map(|(name, arguments)| ((*name).into(), (*arguments).into()))
-        .collect()
+    expected.iter().map(|(name, arguments)| ((*name).into(), (*arguments).into())).collect()
 }
 
 fn failure(events: &[StreamEvent]) -> &CallError {
@@ -91,46 +71,26 @@ fn failure(events: &[StreamEvent]) -> &CallError {
 #[test]
 fn half_stream_has_no_finish() {
     let events = decode(&[delta(json!({"role": "assistant", "content": "ha"}))]);
-    assert!(
-        !events
-            .iter()
-            .any(|event| matches!(event, StreamEvent::Finish(_))),
-        "{events:?}"
-    );
+    assert!(!events.iter().any(|event| matches!(event, StreamEvent::Finish(_))), "{events:?}");
 }
 
 #[test]
 fn done_finishes_once_and_nothing_follows() {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
-    decoder.push(
-        delta(json!({"content": "a"})).to_string().as_bytes(),
-        &mut events,
-    );
+    decoder.push(delta(json!({"content": "a"})).to_string().as_bytes(), &mut events);
     assert!(!decoder.is_done());
     decoder.push(b" [DONE]\r", &mut events);
     decoder.push(b"[DONE]", &mut events);
-    decoder.push(
-        delta(json!({"content": "b"})).to_string().as_bytes(),
-        &mut events,
-    );
+    decoder.push(delta(json!({"content": "b"})).to_string().as_bytes(), &mut events);
     decoder.finish(&mut events);
     assert!(decoder.is_done());
     assert_eq!(
         events,
         vec![
-            StreamEvent::Started {
-                id: "r".into(),
-                model: "m".into()
-            },
-            StreamEvent::BlockStart {
-                index: 0,
-                kind: BlockKind::Text
-            },
-            StreamEvent::TextDelta {
-                index: 0,
-                text: "a".into()
-            },
+            StreamEvent::Started { id: "r".into(), model: "m".into() },
+            StreamEvent::BlockStart { index: 0, kind: BlockKind::Text },
+            StreamEvent::TextDelta { index: 0, text: "a".into() },
             StreamEvent::BlockStop { index: 0 },
             StreamEvent::Finish(FinishReason::Stop),
         ]
@@ -143,18 +103,8 @@ fn usage_after_the_finish_reason_comes_before_finish() {
         json!({"id": "r", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
     let events = decode(&[delta(json!({"content": "a"})), finish("length"), usage]);
     let tail = &events[events.len() - 2..];
-    let counts = Usage {
-        input: 3,
-        output: 4,
-        ..Usage::default()
-    };
-    assert_eq!(
-        tail,
-        [
-            StreamEvent::Usage(counts),
-            StreamEvent::Finish(FinishReason::Length)
-        ]
-    );
+    let counts = Usage { input: 3, output: 4, ..Usage::default() };
+    assert_eq!(tail, [StreamEvent::Usage(counts), StreamEvent::Finish(FinishReason::Length)]);
 }
 
 #[test]
@@ -162,13 +112,7 @@ fn usage_that_repeats_in_every_chunk_is_given_once() {
     let mut chunk = delta(json!({"content": "a"}));
     chunk["usage"] = json!({"prompt_tokens": 3, "completion_tokens": 4});
     let events = decode(&[chunk.clone(), chunk]);
-    assert_eq!(
-        events
-            .iter()
-            .filter(|event| matches!(event, StreamEvent::Usage(_)))
-            .count(),
-        1
-    );
+    assert_eq!(events.iter().filter(|event| matches!(event, StreamEvent::Usage(_))).count(), 1);
 }
 
 #[test]
@@ -177,12 +121,7 @@ fn finish_reason_with_content_and_role_only_and_empty_chunks_are_taken() {
     last["choices"][0]["finish_reason"] = json!("stop");
     let preamble = json!({"id": "", "model": "", "choices": [], "prompt_filter_results": []});
     let role = delta(json!({"role": "assistant", "content": null, "tool_calls": null}));
-    let response = assemble(&decode(&[
-        preamble,
-        role,
-        delta(json!({"content": "a"})),
-        last,
-    ]));
+    let response = assemble(&decode(&[preamble, role, delta(json!({"content": "a"})), last]));
     assert_eq!(response.blocks, vec![Block::text("ab")]);
     assert_eq!((response.id.as_str(), response.model.as_str()), ("r", "m"));
     assert_eq!(response.finish_reason, Some(FinishReason::Stop));
@@ -204,11 +143,7 @@ fn reasoning_text_and_refusal_become_blocks_of_their_own() {
     assert_eq!(
         response.blocks,
         vec![
-            Block::Reasoning {
-                text: "abc".into(),
-                signature: None,
-                encrypted: None
-            },
+            Block::Reasoning { text: "abc".into(), signature: None, encrypted: None },
             Block::text("de"),
             Block::Refusal { text: "f".into() },
         ]
@@ -267,10 +202,7 @@ fn whole_calls_that_all_have_index_0_are_kept_apart() {
         call(json!(0), json!(""), json!("f"), "{\"x\":2}"),
     ]);
     assert_eq!(with_ids, pairs(&[("f", "{\"x\":1}"), ("f", "{\"x\":2}")]));
-    assert_eq!(
-        without,
-        pairs(&[("f", "{\"x\":\"}\\\"\"}"), ("f", "{\"x\":2}")])
-    );
+    assert_eq!(without, pairs(&[("f", "{\"x\":\"}\\\"\"}"), ("f", "{\"x\":2}")]));
 }
 
 #[test]
@@ -281,9 +213,8 @@ fn arguments_before_the_name_and_as_an_object_are_kept() {
     ]);
     assert_eq!(early, pairs(&[("f", "{}")]));
     let function = json!({"name": "f", "arguments": {"x": [1, null]}});
-    let object = calls(&[delta(
-        json!({"tool_calls": [{"index": 0, "id": "a", "function": function}]}),
-    )]);
+    let object =
+        calls(&[delta(json!({"tool_calls": [{"index": 0, "id": "a", "function": function}]}))]);
     assert_eq!(object, pairs(&[("f", "{\"x\":[1,null]}")]));
 }
 
@@ -297,17 +228,8 @@ fn failures_inside_the_stream_end_it() {
         (CallErrorKind::Overloaded, "died")
     );
     let older = json!({"object": "error", "message": "too long", "type": "invalid_request_error", "code": 400});
-    assert_eq!(
-        failure(&decode(&[begun, older])).kind,
-        CallErrorKind::InvalidRequest
-    );
-    for garbage in [
-        &b"<html>"[..],
-        b"{\"choices\":[{\"delta\":",
-        b"\"text\"",
-        b"[]",
-        b"\xff",
-    ] {
+    assert_eq!(failure(&decode(&[begun, older])).kind, CallErrorKind::InvalidRequest);
+    for garbage in [&b"<html>"[..], b"{\"choices\":[{\"delta\":", b"\"text\"", b"[]", b"\xff"] {
         let mut events = Vec::new();
         Decoder::default().push(garbage, &mut events);
         assert_eq!(failure(&events).kind, CallErrorKind::MalformedResponse);
@@ -318,10 +240,7 @@ fn failures_inside_the_stream_end_it() {
 fn fields_of_odd_types_do_not_break_the_stream() {
     let chunk = json!({"id": 12, "model": null, "object": {}, "error": null, "usage": null, "x_groq": {"id": "g"},
         "choices": [{"index": 1, "delta": {"content": "no"}}, {"index": null, "delta": {"content": "yes", "refusal": 3}}]});
-    assert_eq!(
-        assemble(&decode(&[chunk, finish("stop")])).blocks,
-        vec![Block::text("yes")]
-    );
+    assert_eq!(assemble(&decode(&[chunk, finish("stop")])).blocks, vec![Block::text("yes")]);
 }
 
 proptest! {

@@ -32,10 +32,7 @@ fn recordings(suffix: &str) -> Vec<(String, String)> {
     }
     files.sort();
     let name = |path: &Path| path.strip_prefix(&root).unwrap().display().to_string();
-    files
-        .iter()
-        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
-        .collect()
+    files.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 fn assemble(events: &[StreamEvent]) -> Response {
@@ -47,9 +44,7 @@ fn assemble(events: &[StreamEvent]) -> Response {
 fn says_something(response: &Response) -> bool {
     response.blocks.iter().any(|block| match block {
         Block::Text { text, .. } | Block::Reasoning { text, .. } => !text.is_empty(),
-        Block::ToolCall {
-            name, arguments, ..
-        } => {
+        Block::ToolCall { name, arguments, .. } => {
             assert!(!name.is_empty());
             serde_json::from_str::<serde_json::Value>(arguments).is_ok()
         }
@@ -73,65 +68,38 @@ fn assert_well_formed(name: &str, events: &[StreamEvent]) {
             | StreamEvent::ReasoningDelta { index, .. }
             | StreamEvent::ReasoningSignature { index, .. }
             | StreamEvent::ToolCallDelta { index, .. } => {
-                assert!(
-                    open.contains(index),
-                    "{name}: delta to a block that is not open"
-                );
+                assert!(open.contains(index), "{name}: delta to a block that is not open");
             }
             StreamEvent::BlockStop { index } => {
                 let before = open.len();
                 open.retain(|block| block != index);
-                assert_eq!(
-                    open.len() + 1,
-                    before,
-                    "{name}: a block stopped that was not open"
-                );
+                assert_eq!(open.len() + 1, before, "{name}: a block stopped that was not open");
             }
             _ => {}
         }
     }
     assert!(open.is_empty(), "{name}: blocks left open");
-    assert!(
-        matches!(events.first(), Some(StreamEvent::Started { .. })),
-        "{name}"
-    );
-    let started = events
-        .iter()
-        .filter(|event| matches!(event, StreamEvent::Started { .. }));
+    assert!(matches!(events.first(), Some(StreamEvent::Started { .. })), "{name}");
+    let started = events.iter().filter(|event| matches!(event, StreamEvent::Started { .. }));
     assert_eq!(started.count(), 1, "{name}");
-    assert!(
-        matches!(events.last(), Some(StreamEvent::Finish(_))),
-        "{name}: {:?}",
-        events.last()
-    );
-    let finished = events
-        .iter()
-        .filter(|event| matches!(event, StreamEvent::Finish(_)));
+    assert!(matches!(events.last(), Some(StreamEvent::Finish(_))), "{name}: {:?}", events.last());
+    let finished = events.iter().filter(|event| matches!(event, StreamEvent::Finish(_)));
     assert_eq!(finished.count(), 1, "{name}");
 }
 
 /// What a client on the OpenAI wire makes of it.
 fn through_the_client(events: &[StreamEvent]) -> Vec<StreamEvent> {
-    let identity = openai::Identity {
-        id: "i",
-        model: "m",
-        created: 1,
-    };
+    let identity = openai::Identity { id: "i", model: "m", created: 1 };
     let mut encoder = openai::stream::Encoder::new(&identity, true);
     let mut out = Vec::new();
-    events
-        .iter()
-        .for_each(|event| encoder.push(event, &mut out));
+    events.iter().for_each(|event| encoder.push(event, &mut out));
     encoder.end(&mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(text.ends_with("data: [DONE]\n\n"));
     let mut decoder = openai::stream::Decoder::default();
     let mut decoded = Vec::new();
     for event in text.split_terminator("\n\n") {
-        decoder.push(
-            event.strip_prefix("data: ").unwrap().as_bytes(),
-            &mut decoded,
-        );
+        decoder.push(event.strip_prefix("data: ").unwrap().as_bytes(), &mut decoded);
     }
     decoded
 }
@@ -148,34 +116,17 @@ fn recorded_openai_streams_decode_to_whole_answers() {
         for line in text.lines() {
             decoder.push(line.as_bytes(), &mut events);
         }
-        assert!(
-            !events
-                .iter()
-                .any(|event| matches!(event, StreamEvent::Finish(_))),
-            "{name}"
-        );
+        assert!(!events.iter().any(|event| matches!(event, StreamEvent::Finish(_))), "{name}");
         decoder.finish(&mut events);
         assert_well_formed(&name, &events);
         let response = assemble(&events);
         assert!(says_something(&response), "{name}");
-        assert!(
-            response
-                .usage
-                .is_some_and(|usage| usage.input > 0 && usage.output > 0),
-            "{name}"
-        );
+        assert!(response.usage.is_some_and(|usage| usage.input > 0 && usage.output > 0), "{name}");
         assert!(!response.model.is_empty(), "{name}");
         let again = assemble(&through_the_client(&events));
-        assert_eq!(
-            (&again.blocks, again.usage),
-            (&response.blocks, response.usage),
-            "{name}"
-        );
+        assert_eq!((&again.blocks, again.usage), (&response.blocks, response.usage), "{name}");
         assert_eq!(again.finish_reason, response.finish_reason, "{name}");
-        let has_calls = response
-            .blocks
-            .iter()
-            .any(|block| matches!(block, Block::ToolCall { .. }));
+        let has_calls = response.blocks.iter().any(|block| matches!(block, Block::ToolCall { .. }));
         let by_calls = response.finish_reason == Some(FinishReason::ToolCalls);
         assert_eq!(has_calls, by_calls, "{name}");
         count += 1;
@@ -192,10 +143,7 @@ fn recorded_openai_answers_decode() {
         }
         let response = openai::response::decode(text.as_bytes()).unwrap();
         assert!(says_something(&response), "{name}");
-        assert!(
-            response.usage.is_some_and(|usage| usage.input > 0),
-            "{name}"
-        );
+        assert!(response.usage.is_some_and(|usage| usage.input > 0), "{name}");
         assert!(response.finish_reason.is_some(), "{name}");
         count += 1;
     }
@@ -223,12 +171,7 @@ fn recorded_anthropic_streams_decode_to_whole_answers() {
         assert_well_formed(&name, &events);
         let response = assemble(&events);
         assert!(says_something(&response), "{name}");
-        assert!(
-            response
-                .usage
-                .is_some_and(|usage| usage.input > 0 && usage.output > 0),
-            "{name}"
-        );
+        assert!(response.usage.is_some_and(|usage| usage.input > 0 && usage.output > 0), "{name}");
         count += 1;
     }
     eprintln!("{count} Anthropic streams");
@@ -243,10 +186,7 @@ fn recorded_anthropic_answers_decode() {
         }
         let response = anthropic::response::decode(text.as_bytes()).unwrap();
         assert!(response.finish_reason.is_some(), "{name}");
-        assert!(
-            response.usage.is_some_and(|usage| usage.input > 0),
-            "{name}"
-        );
+        assert!(response.usage.is_some_and(|usage| usage.input > 0), "{name}");
         let refused = response.finish_reason == Some(FinishReason::Refusal);
         assert!(says_something(&response) || refused, "{name}");
         count += 1;

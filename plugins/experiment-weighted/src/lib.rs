@@ -38,14 +38,8 @@ impl Experiment for Weighted {
             )));
         }
         // Divided by the largest first: a sum of huge weights would overflow.
-        let sum: f64 = weights()
-            .map(|it| it / largest.max(f64::MIN_POSITIVE))
-            .sum();
-        let equal = if largest == 0.0 {
-            1.0 / without as f64
-        } else {
-            1.0 / variants.len() as f64
-        };
+        let sum: f64 = weights().map(|it| it / largest.max(f64::MIN_POSITIVE)).sum();
+        let equal = if largest == 0.0 { 1.0 / without as f64 } else { 1.0 / variants.len() as f64 };
         let rest = 1.0 - equal * without as f64;
         let share = |variant: &VariantStatistics| {
             let probability = match variant.weight {
@@ -55,10 +49,7 @@ impl Experiment for Weighted {
             };
             (variant.name.clone(), probability)
         };
-        Ok(Allocation::of(
-            variants.iter().map(share),
-            reason(without, variants.len()),
-        ))
+        Ok(Allocation::of(variants.iter().map(share), reason(without, variants.len())))
     }
 }
 
@@ -87,10 +78,7 @@ mod tests {
         let allocation = Weighted::allocate("f", &variants, NoSettings {})?;
         assert!(!allocation.reason.is_empty());
         let shares: Vec<f64> = allocation.shares.iter().map(|it| it.probability).collect();
-        assert!(
-            (shares.iter().sum::<f64>() - 1.0).abs() < 1e-9,
-            "{shares:?}"
-        );
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
         Ok(shares)
     }
 
@@ -98,10 +86,7 @@ mod tests {
     fn weights_are_normalised() {
         assert_eq!(allocate(&[Some(3.0), Some(1.0)]).unwrap(), [0.75, 0.25]);
         assert_eq!(allocate(&[Some(0.0), Some(9.0)]).unwrap(), [0.0, 1.0]);
-        assert_eq!(
-            allocate(&[Some(f64::MAX), Some(f64::MAX)]).unwrap(),
-            [0.5, 0.5]
-        );
+        assert_eq!(allocate(&[Some(f64::MAX), Some(f64::MAX)]).unwrap(), [0.5, 0.5]);
     }
 
     #[test]

@@ -27,11 +27,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            path: "/messages".into(),
-            version: "2023-06-01".into(),
-            beta: Vec::new(),
-        }
+        Self { path: "/messages".into(), version: "2023-06-01".into(), beta: Vec::new() }
     }
 }
 
@@ -107,11 +103,8 @@ mod tests {
     }
 
     fn request() -> Request {
-        let message = |role, text: &str| Message {
-            role,
-            blocks: vec![Block::text(text)],
-            name: None,
-        };
+        let message =
+            |role, text: &str| Message { role, blocks: vec![Block::text(text)], name: None };
         Request {
             model: "alias".into(),
             messages: vec![message(Role::System, "be brief"), message(Role::User, "hi")],
@@ -130,18 +123,12 @@ mod tests {
             panic!("not sent");
         };
         assert_eq!(sent.path, "/messages");
-        assert_eq!(
-            header(&sent.headers, "anthropic-version"),
-            Some("2023-06-01")
-        );
+        assert_eq!(header(&sent.headers, "anthropic-version"), Some("2023-06-01"));
         assert_eq!(header(&sent.headers, "anthropic-beta"), None);
         let body: Value = serde_json::from_slice(&sent.body).unwrap();
         assert_eq!(body["model"], "claude-real");
         assert!(body["system"].to_string().contains("be brief"));
-        assert!(
-            body["max_tokens"].as_u64().unwrap() > 0,
-            "the provider demands a limit"
-        );
+        assert!(body["max_tokens"].as_u64().unwrap() > 0, "the provider demands a limit");
     }
 
     #[test]
@@ -150,28 +137,19 @@ mod tests {
         let Built::Send(sent) = Anthropic::build(&endpoint, request()).unwrap() else {
             panic!("not sent");
         };
-        let head = ForwardHead {
-            stream: true,
-            stream_usage: false,
-        };
+        let head = ForwardHead { stream: true, stream_usage: false };
         let forwarded = Anthropic::forward(&endpoint, head).unwrap();
         assert_eq!(forwarded.headers, sent.headers);
         assert_eq!(forwarded.path, sent.path);
         assert_eq!(forwarded.patches, []);
-        assert_eq!(
-            header(&sent.headers, "anthropic-version"),
-            Some("2030-01-01")
-        );
+        assert_eq!(header(&sent.headers, "anthropic-version"), Some("2030-01-01"));
         assert_eq!(header(&sent.headers, "anthropic-beta"), Some("a,b"));
     }
 
     #[test]
     fn credential_is_a_header_that_the_host_fills() {
         let info = Anthropic::describe(&Settings::default()).unwrap();
-        assert_eq!(
-            info.credential,
-            CredentialScheme::Header("x-api-key".into())
-        );
+        assert_eq!(info.credential, CredentialScheme::Header("x-api-key".into()));
     }
 
     #[test]
@@ -205,10 +183,7 @@ mod tests {
                 r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"he"}}"#,
             ),
         ] {
-            let frame = Frame {
-                event: Some(event.into()),
-                data: data.into(),
-            };
+            let frame = Frame { event: Some(event.into()), data: data.into() };
             StreamParser::push(&mut parser, &frame, &mut events);
         }
         StreamParser::finish(&mut parser, &mut events);

@@ -38,11 +38,7 @@ enum LimitName {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            path: "/chat/completions".into(),
-            max_tokens_field: None,
-            stream_usage: true,
-        }
+        Self { path: "/chat/completions".into(), max_tokens_field: None, stream_usage: true }
     }
 }
 
@@ -82,13 +78,11 @@ impl Provider for OpenAi {
     fn forward(endpoint: &Endpoint<Settings>, head: ForwardHead) -> Result<Forwarded, CallError> {
         let settings = &endpoint.settings;
         let forwarded = Forwarded::post_json(&settings.path);
-        Ok(
-            if head.stream && !head.stream_usage && settings.stream_usage {
-                forwarded.set("stream_options", json!({ "include_usage": true }))
-            } else {
-                forwarded
-            },
-        )
+        Ok(if head.stream && !head.stream_usage && settings.stream_usage {
+            forwarded.set("stream_options", json!({ "include_usage": true }))
+        } else {
+            forwarded
+        })
     }
 
     fn stream(_: &Endpoint<Settings>) -> Self::Stream {
@@ -133,10 +127,7 @@ mod tests {
     use super::*;
 
     fn endpoint(settings: Value) -> Endpoint<Settings> {
-        Endpoint {
-            model: "gpt-real".into(),
-            settings: serde_json::from_value(settings).unwrap(),
-        }
+        Endpoint { model: "gpt-real".into(), settings: serde_json::from_value(settings).unwrap() }
     }
 
     fn request(stream: bool) -> Request {
@@ -167,10 +158,7 @@ mod tests {
         let Built::Send(sent) = OpenAi::build(&endpoint, request(false)).unwrap() else {
             panic!("not sent");
         };
-        assert_eq!(
-            (sent.method.as_str(), sent.path.as_str()),
-            ("POST", "/v2/chat")
-        );
+        assert_eq!((sent.method.as_str(), sent.path.as_str()), ("POST", "/v2/chat"));
         let body: Value = serde_json::from_slice(&sent.body).unwrap();
         assert_eq!(body["model"], "gpt-real");
         assert_eq!(body["messages"][0]["content"], "hi");
@@ -180,10 +168,7 @@ mod tests {
     #[test]
     fn limit_is_named_as_the_settings_say() {
         assert_eq!(body(json!({}), false)["max_tokens"], 7);
-        let newer = body(
-            json!({ "max_tokens_field": "max_completion_tokens" }),
-            false,
-        );
+        let newer = body(json!({ "max_tokens_field": "max_completion_tokens" }), false);
         assert_eq!(newer["max_completion_tokens"], 7);
         assert!(newer.get("max_tokens").is_none());
         let older = body(json!({ "max_tokens_field": "max_tokens" }), false);
@@ -203,10 +188,7 @@ mod tests {
     #[test]
     fn forwarding_patches_only_a_stream_that_does_not_ask_for_usage() {
         let patches = |settings: Value, stream, stream_usage| {
-            let head = ForwardHead {
-                stream,
-                stream_usage,
-            };
+            let head = ForwardHead { stream, stream_usage };
             OpenAi::forward(&endpoint(settings), head).unwrap().patches
         };
         let patched = patches(json!({}), true, false);
@@ -237,10 +219,7 @@ mod tests {
         let mut parser = OpenAi::stream(&endpoint(json!({})));
         let mut events = Vec::new();
         let data = br#"{"id":"x","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"he"}}]}"#;
-        let frame = Frame {
-            event: None,
-            data: data.to_vec(),
-        };
+        let frame = Frame { event: None, data: data.to_vec() };
         StreamParser::push(&mut parser, &frame, &mut events);
         StreamParser::finish(&mut parser, &mut events);
         assert!(

@@ -35,12 +35,9 @@ impl Answer {
         let text = self.tokens.concat();
         match self.kind {
             Kind::Text => Block::text(text),
-            Kind::ToolCall { id, name } => Block::ToolCall {
-                id,
-                name,
-                arguments: text,
-                cache: None,
-            },
+            Kind::ToolCall { id, name } => {
+                Block::ToolCall { id, name, arguments: text, cache: None }
+            }
         }
     }
 }
@@ -69,9 +66,7 @@ pub(crate) fn to(request: &Request, settings: &Settings) -> Result<Answer, CallE
     let limit = request.sampling.max_output_tokens.unwrap_or(u64::MAX);
     let limit = limit.min(u64::from(MAX_TOKENS));
     if answer.tokens.len() as u64 > limit {
-        answer
-            .tokens
-            .truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        answer.tokens.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         answer.finish_reason = FinishReason::Length;
     }
     Ok(answer)
@@ -100,15 +95,10 @@ fn tool<'a>(
     settings: &Settings,
 ) -> Result<Option<(&'a str, Option<&'a Value>)>, CallError> {
     let mut functions = request.tools.iter().filter_map(|tool| match tool {
-        Tool::Function {
-            name, parameters, ..
-        } => Some((name.as_str(), parameters.as_ref())),
+        Tool::Function { name, parameters, .. } => Some((name.as_str(), parameters.as_ref())),
         Tool::Other { .. } => None,
     });
-    let answers_tool = request
-        .messages
-        .last()
-        .is_some_and(|it| it.role == Role::Tool);
+    let answers_tool = request.messages.last().is_some_and(|it| it.role == Role::Tool);
     match &request.tool_choice {
         Some(ToolChoice::Tool { name }) => {
             let found = functions.find(|(offered, _)| offered == name);
@@ -132,10 +122,7 @@ fn content(request: &Request, settings: &Settings) -> Vec<String> {
         Some(OutputFormat::JsonSchema { schema, .. }) => json_tokens(&schema::instance(schema)),
         Some(OutputFormat::JsonObject) => {
             let text = words(&text(request, settings), settings.tokens).concat();
-            json_tokens(&Value::Object(Map::from_iter([(
-                "answer".to_owned(),
-                text.into(),
-            )])))
+            json_tokens(&Value::Object(Map::from_iter([("answer".to_owned(), text.into())])))
         }
         Some(OutputFormat::Text) | None => words(&text(request, settings), settings.tokens),
     }
@@ -148,11 +135,7 @@ fn text(request: &Request, settings: &Settings) -> String {
     let what = "This is Torana's simulated provider: no model has read your message, and \
                 no network was used.";
     let question: String = question(request).chars().take(MAX_ECHO).collect();
-    if question.is_empty() {
-        what.to_owned()
-    } else {
-        format!("{what} You wrote: {question}")
-    }
+    if question.is_empty() { what.to_owned() } else { format!("{what} You wrote: {question}") }
 }
 
 fn question(request: &Request) -> &str {
@@ -181,13 +164,11 @@ fn words(text: &str, count: Option<u32>) -> Vec<String> {
     let repeated = once.iter().cycle().take(count.min(MAX_TOKENS as usize));
     repeated
         .enumerate()
-        .map(
-            |(index, word)| match (index, word.starts_with(char::is_whitespace)) {
-                (0, _) => word.trim_start().to_owned(),
-                (_, true) => (*word).to_owned(),
-                (_, false) => format!(" {word}"),
-            },
-        )
+        .map(|(index, word)| match (index, word.starts_with(char::is_whitespace)) {
+            (0, _) => word.trim_start().to_owned(),
+            (_, true) => (*word).to_owned(),
+            (_, false) => format!(" {word}"),
+        })
         .collect()
 }
 
@@ -197,10 +178,7 @@ fn json_tokens(value: &Value) -> Vec<String> {
 }
 
 fn invalid(message: String) -> CallError {
-    CallError {
-        status: Some(400),
-        ..CallError::new(CallErrorKind::InvalidRequest, message)
-    }
+    CallError { status: Some(400), ..CallError::new(CallErrorKind::InvalidRequest, message) }
 }
 
 #[cfg(test)]

@@ -46,10 +46,7 @@ mod tests {
     fn rate_is_met_within_a_few_calls_whatever_the_start() {
         for rate in [0.0, 0.05, 0.1, 0.5, 0.9, 1.0] {
             let happened = (0..1_000).filter(|_| happens(rate)).count() as f64;
-            assert!(
-                (happened - 1_000.0 * rate).abs() <= 5.0,
-                "{rate}: {happened}"
-            );
+            assert!((happened - 1_000.0 * rate).abs() <= 5.0, "{rate}: {happened}");
         }
     }
 }

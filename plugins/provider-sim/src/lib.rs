@@ -42,9 +42,7 @@ impl Provider for Sim {
             CallError::new(CallErrorKind::Server, message)
         })?;
         let fails = chance::happens(settings.failure_rate);
-        let breaks_off = settings
-            .fail_after_tokens
-            .filter(|_| fails && request.stream);
+        let breaks_off = settings.fail_after_tokens.filter(|_| fails && request.stream);
         if fails && breaks_off.is_none() {
             return Err(settings.failure.error());
         }

@@ -31,17 +31,12 @@ pub(crate) fn events(
     let model = model.to_owned();
     let index = 0;
     let (kind, delta): (_, fn(u32, String) -> StreamEvent) = match answer.kind {
-        Kind::Text => (BlockKind::Text, |index, text| StreamEvent::TextDelta {
-            index,
-            text,
-        }),
+        Kind::Text => (BlockKind::Text, |index, text| StreamEvent::TextDelta { index, text }),
         Kind::ToolCall { id, name } => (BlockKind::ToolCall { id, name }, |index, arguments| {
             StreamEvent::ToolCallDelta { index, arguments }
         }),
     };
-    let said = break_off
-        .as_ref()
-        .map_or(usize::MAX, |(after, _)| *after as usize);
+    let said = break_off.as_ref().map_or(usize::MAX, |(after, _)| *after as usize);
     let interval = milliseconds(interval_ms(settings));
     let mut events = vec![
         PacedEvent {
@@ -52,11 +47,7 @@ pub(crate) fn events(
     ];
     for (position, token) in answer.tokens.into_iter().take(said).enumerate() {
         events.push(PacedEvent {
-            after: if position == 0 {
-                Duration::ZERO
-            } else {
-                interval
-            },
+            after: if position == 0 { Duration::ZERO } else { interval },
             event: delta(index, token),
         });
     }
@@ -73,14 +64,9 @@ pub(crate) fn events(
 }
 
 fn at_once(event: StreamEvent) -> PacedEvent {
-    PacedEvent {
-        after: Duration::ZERO,
-        event,
-    }
+    PacedEvent { after: Duration::ZERO, event }
 }
 
 fn interval_ms(settings: &Settings) -> f64 {
-    settings
-        .tokens_per_second
-        .map_or(0.0, |rate| 1_000.0 / rate)
+    settings.tokens_per_second.map_or(0.0, |rate| 1_000.0 / rate)
 }

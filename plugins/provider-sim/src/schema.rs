@@ -16,10 +16,7 @@ const MAX_LENGTH: u64 = 64;
 
 /// A value of the shape that `schema` describes.
 pub(crate) fn instance(schema: &Value) -> Value {
-    let mut maker = Maker {
-        document: schema,
-        values_left: MAX_VALUES,
-    };
+    let mut maker = Maker { document: schema, values_left: MAX_VALUES };
     maker.make(schema, 0)
 }
 
@@ -40,9 +37,7 @@ impl<'a> Maker<'a> {
         if let Some(target) = self.target(schema) {
             return self.make(target, depth + 1);
         }
-        let choices = ["anyOf", "oneOf"]
-            .into_iter()
-            .find_map(|key| schema.get(key));
+        let choices = ["anyOf", "oneOf"].into_iter().find_map(|key| schema.get(key));
         if let Some(first) = choices.and_then(|choices| choices.get(0)) {
             return self.make(first, depth + 1);
         }
@@ -121,10 +116,7 @@ fn kind(schema: &Value) -> &str {
             kinds.find(|kind| *kind != "null").unwrap_or("null")
         }
         _ if schema.get("items").is_some() => "array",
-        _ if ["properties", "required", "allOf"]
-            .iter()
-            .any(|key| schema.get(*key).is_some()) =>
-        {
+        _ if ["properties", "required", "allOf"].iter().any(|key| schema.get(*key).is_some()) => {
             "object"
         }
         _ => "string",
@@ -134,16 +126,8 @@ fn kind(schema: &Value) -> &str {
 fn string(schema: &Value) -> Value {
     let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
     let most = bound("maxLength").unwrap_or(u64::MAX);
-    let length = bound("minLength")
-        .unwrap_or(0)
-        .clamp(4, MAX_LENGTH)
-        .min(most);
-    "text"
-        .chars()
-        .cycle()
-        .take(usize::try_from(length).unwrap_or(0))
-        .collect::<String>()
-        .into()
+    let length = bound("minLength").unwrap_or(0).clamp(4, MAX_LENGTH).min(most);
+    "text".chars().cycle().take(usize::try_from(length).unwrap_or(0)).collect::<String>().into()
 }
 
 fn number(schema: &Value) -> f64 {
@@ -199,15 +183,9 @@ mod tests {
         let at = |schema: Value| instance(&schema);
         assert_eq!(at(json!({ "type": "integer", "maximum": 0 })), json!(0));
         assert_eq!(at(json!({ "type": "integer", "minimum": 2.5 })), json!(3));
-        assert_eq!(
-            at(json!({ "type": "string", "minLength": 6 })),
-            json!("textte")
-        );
+        assert_eq!(at(json!({ "type": "string", "minLength": 6 })), json!("textte"));
         assert_eq!(at(json!({ "type": "string", "maxLength": 1 })), json!("t"));
-        assert_eq!(
-            at(json!({ "type": "array", "maxItems": 0, "items": {} })),
-            json!([])
-        );
+        assert_eq!(at(json!({ "type": "array", "maxItems": 0, "items": {} })), json!([]));
     }
 
     #[test]
@@ -254,13 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_no_schema_gives_some_value() {
-        for schema in [
-            json!(true),
-            json!(null),
-            json!([]),
-            json!({}),
-            json!({ "$ref": "x" }),
-        ] {
+        for schema in [json!(true), json!(null), json!([]), json!({}), json!({ "$ref": "x" })] {
             assert_eq!(instance(&schema), json!("text"), "{schema}");
         }
     }

@@ -14,10 +14,7 @@ use crate::Sim;
 use crate::settings::Settings;
 
 fn endpoint(settings: Value) -> Endpoint<Settings> {
-    Endpoint {
-        model: "sim-1".into(),
-        settings: serde_json::from_value(settings).unwrap(),
-    }
+    Endpoint { model: "sim-1".into(), settings: serde_json::from_value(settings).unwrap() }
 }
 
 fn request() -> Request {
@@ -103,10 +100,7 @@ fn whole_answer_takes_as_long_as_its_stream() {
         .collect();
     assert_eq!(said, text(&response));
     assert_eq!(response.usage.unwrap().output, 11);
-    assert!(matches!(
-        events.last().unwrap().event,
-        StreamEvent::Finish(FinishReason::Stop)
-    ));
+    assert!(matches!(events.last().unwrap().event, StreamEvent::Finish(FinishReason::Stop)));
 }
 
 #[test]
@@ -121,17 +115,10 @@ fn limit_on_output_tokens_ends_with_length() {
 
 #[test]
 fn required_and_named_tools_are_called_with_arguments_of_their_shape() {
-    let named = ToolChoice::Tool {
-        name: "weather".into(),
-    };
+    let named = ToolChoice::Tool { name: "weather".into() };
     for choice in [ToolChoice::Required, named] {
         let (response, _) = whole(json!({}), with_tool(Some(choice)));
-        let [
-            Block::ToolCall {
-                name, arguments, ..
-            },
-        ] = response.blocks.as_slice()
-        else {
+        let [Block::ToolCall { name, arguments, .. }] = response.blocks.as_slice() else {
             panic!("{response:?}");
         };
         assert_eq!(name, "weather");
@@ -142,9 +129,7 @@ fn required_and_named_tools_are_called_with_arguments_of_their_shape() {
 
 #[test]
 fn tool_that_is_not_offered_is_an_invalid_request() {
-    let choice = ToolChoice::Tool {
-        name: "other".into(),
-    };
+    let choice = ToolChoice::Tool { name: "other".into() };
     let error = build(json!({}), with_tool(Some(choice))).unwrap_err();
     assert_eq!(error.kind, CallErrorKind::InvalidRequest);
 }
@@ -157,16 +142,9 @@ fn free_choice_calls_a_tool_only_if_set_and_not_after_its_result() {
     };
     assert!(!calls(json!({}), with_tool(None)));
     assert!(calls(json!({ "tool_call": true }), with_tool(None)));
-    assert!(!calls(
-        json!({ "tool_call": true }),
-        with_tool(Some(ToolChoice::None))
-    ));
+    assert!(!calls(json!({ "tool_call": true }), with_tool(Some(ToolChoice::None))));
     let mut answered = with_tool(None);
-    answered.messages.push(Message {
-        role: Role::Tool,
-        blocks: vec![],
-        name: None,
-    });
+    answered.messages.push(Message { role: Role::Tool, blocks: vec![], name: None });
     assert!(!calls(json!({ "tool_call": true }), answered));
 }
 
@@ -192,9 +170,8 @@ fn failures_come_at_their_rate_as_they_are_set() {
         "failure_rate": 0.25,
         "failure": { "kind": "rate_limited", "retry_after_ms": 700 }
     });
-    let errors: Vec<CallError> = (0..200)
-        .filter_map(|_| build(settings.clone(), request()).err())
-        .collect();
+    let errors: Vec<CallError> =
+        (0..200).filter_map(|_| build(settings.clone(), request()).err()).collect();
     assert!((40..=60).contains(&errors.len()), "{}", errors.len());
     let error = errors.first().unwrap();
     assert_eq!(error.kind, CallErrorKind::RateLimited);
@@ -206,23 +183,11 @@ fn failures_come_at_their_rate_as_they_are_set() {
 fn broken_off_stream_ends_with_its_failure_and_never_finishes() {
     let settings = json!({ "text": "a b c d", "failure_rate": 1, "fail_after_tokens": 2 });
     let events = stream(settings.clone(), request());
-    let deltas = events
-        .iter()
-        .filter(|it| matches!(it.event, StreamEvent::TextDelta { .. }));
+    let deltas = events.iter().filter(|it| matches!(it.event, StreamEvent::TextDelta { .. }));
     assert_eq!(deltas.count(), 2);
-    assert!(matches!(
-        events.last().unwrap().event,
-        StreamEvent::Failed(_)
-    ));
-    assert!(
-        !events
-            .iter()
-            .any(|it| matches!(it.event, StreamEvent::Finish(_)))
-    );
-    assert!(
-        build(settings, request()).is_err(),
-        "a whole answer cannot break off"
-    );
+    assert!(matches!(events.last().unwrap().event, StreamEvent::Failed(_)));
+    assert!(!events.iter().any(|it| matches!(it.event, StreamEvent::Finish(_))));
+    assert!(build(settings, request()).is_err(), "a whole answer cannot break off");
 }
 
 #[test]
@@ -235,10 +200,7 @@ fn settings_out_of_range_are_refused_by_name() {
         (json!({ "failure": { "status": 200 } }), "/failure/status"),
     ] {
         let endpoint = endpoint(settings);
-        assert_eq!(
-            Sim::describe(&endpoint.settings).unwrap_err().pointer,
-            pointer
-        );
+        assert_eq!(Sim::describe(&endpoint.settings).unwrap_err().pointer, pointer);
         assert!(Sim::build(&endpoint, request()).is_err());
     }
     assert!(Sim::describe(&Settings::default()).is_ok());

@@ -38,10 +38,7 @@ impl Policy for Weighted {
         for (name, weight) in &settings.weights {
             if !is_weight(*weight) {
                 let name = name.replace('~', "~0").replace('/', "~1");
-                return Err(SettingsError::at(
-                    format!("/weights/{name}"),
-                    refusal(*weight),
-                ));
+                return Err(SettingsError::at(format!("/weights/{name}"), refusal(*weight)));
             }
         }
         let weight = |endpoint: &Endpoint| {
@@ -57,21 +54,13 @@ impl Policy for Weighted {
     fn route(&mut self, facts: &RequestFacts, candidates: &[Candidate]) -> Plan {
         let eligible = candidates.iter().filter(|it| it.eligible);
         let mut drawn: Vec<(bool, Score)> = eligible
-            .map(|it| {
-                (
-                    it.breaker == Breaker::Open,
-                    self.draw(facts.seed, it.endpoint),
-                )
-            })
+            .map(|it| (it.breaker == Breaker::Open, self.draw(facts.seed, it.endpoint)))
             .collect();
         drawn.sort_by(|(a_open, a), (b_open, b)| {
             a_open.cmp(b_open).then(b.score.total_cmp(&a.score))
         });
         let scores: Vec<Score> = drawn.into_iter().map(|(_, score)| score).collect();
-        Plan {
-            steps: scores.iter().map(|it| Step::to(it.endpoint)).collect(),
-            scores,
-        }
+        Plan { steps: scores.iter().map(|it| Step::to(it.endpoint)).collect(), scores }
     }
 }
 
@@ -122,17 +111,12 @@ mod tests {
             ..Endpoint::named(&format!("p/{index}"))
         };
         let overrides = overrides.iter().map(|(name, it)| ((*name).to_owned(), *it));
-        let settings = Settings {
-            weights: overrides.collect(),
-        };
+        let settings = Settings { weights: overrides.collect() };
         Weighted::prepare(settings, weights.iter().enumerate().map(endpoint).collect())
     }
 
     fn order(policy: &mut Weighted, seed: u64, candidates: &[Candidate]) -> Vec<u32> {
-        let facts = RequestFacts {
-            seed,
-            ..RequestFacts::default()
-        };
+        let facts = RequestFacts { seed, ..RequestFacts::default() };
         let plan = policy.route(&facts, candidates);
         assert_eq!(plan.steps.len(), plan.scores.len());
         plan.steps.iter().map(|it| it.endpoint).collect()

@@ -104,11 +104,7 @@ impl<L: Log> JsonLines<L> {
             log::warn!("{}", words(&error));
             return Outcome::Retry(RETRY_MS);
         }
-        if rejections.is_empty() {
-            Outcome::Ack
-        } else {
-            Outcome::Reject(rejections)
-        }
+        if rejections.is_empty() { Outcome::Ack } else { Outcome::Reject(rejections) }
     }
 
     fn append_each(

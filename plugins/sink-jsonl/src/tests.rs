@@ -59,10 +59,7 @@ fn row(id: &str, json: &str) -> Row {
 #[test]
 fn row_is_one_line_as_it_came_even_if_it_was_several() {
     let mut sink = open(Memory::default());
-    let batch = [
-        row("a", "{\"n\": 1.10,\r\n\"s\":\"x\\ny\"}"),
-        row("b", "{}"),
-    ];
+    let batch = [row("a", "{\"n\": 1.10,\r\n\"s\":\"x\\ny\"}"), row("b", "{}")];
     assert_eq!(sink.take(&batch), Outcome::Ack);
     let written = String::from_utf8(sink.log.files[0].clone()).unwrap();
     let lines: Vec<&str> = written.lines().collect();
@@ -93,20 +90,12 @@ fn file_is_rotated_before_it_outgrows_its_size_and_old_ones_go() {
         assert_eq!(sink.take(&[row("a", "{}")]), Outcome::Ack);
     }
     assert_eq!(sink.log.files.len(), 3);
-    assert!(
-        sink.log
-            .files
-            .iter()
-            .all(|file| !file.is_empty() && file.len() <= 200)
-    );
+    assert!(sink.log.files.iter().all(|file| !file.is_empty() && file.len() <= 200));
 }
 
 #[test]
 fn size_of_an_existing_file_counts() {
-    let log = Memory {
-        files: VecDeque::from([vec![b' '; 199]]),
-        ..Memory::default()
-    };
+    let log = Memory { files: VecDeque::from([vec![b' '; 199]]), ..Memory::default() };
     let mut sink = open(log);
     sink.rotate_bytes = 200;
     assert_eq!(sink.take(&[row("a", "{}")]), Outcome::Ack);
@@ -124,20 +113,11 @@ fn full_disk_asks_for_a_retry_and_the_retry_succeeds() {
 
 #[test]
 fn batch_too_large_for_one_append_goes_row_by_row() {
-    let mut sink = open(Memory {
-        most_bytes: Some(100),
-        ..Memory::default()
-    });
+    let mut sink = open(Memory { most_bytes: Some(100), ..Memory::default() });
     let long = format!("{:?}", "x".repeat(100));
     let outcome = sink.take(&[row("a", "{}"), row("b", &long), row("c", "{}")]);
     assert!(matches!(&outcome, Outcome::Reject(rows) if rows.len() == 1 && rows[0].row == 1));
-    assert_eq!(
-        sink.log.files[0]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count(),
-        2
-    );
+    assert_eq!(sink.log.files[0].iter().filter(|byte| **byte == b'\n').count(), 2);
 }
 
 #[test]
@@ -145,17 +125,9 @@ fn settings_and_files_that_cannot_work_are_refused() {
     let none = settings(json!({ "path": "x", "rotate_mib": 0 }));
     let error = JsonLines::over(Memory::default(), &none).err().unwrap();
     assert_eq!(error.pointer, "/rotate_mib");
-    let failing = Memory {
-        failure: Some(Error::Storage("denied".into())),
-        ..Memory::default()
-    };
-    let error = JsonLines::over(failing, &settings(json!({ "path": "x" })))
-        .err()
-        .unwrap();
+    let failing = Memory { failure: Some(Error::Storage("denied".into())), ..Memory::default() };
+    let error = JsonLines::over(failing, &settings(json!({ "path": "x" }))).err().unwrap();
     assert_eq!(error.pointer, "/path");
     assert!(error.message.contains("denied"));
-    assert!(
-        serde_json::from_value::<Settings>(json!({})).is_err(),
-        "a path is needed"
-    );
+    assert!(serde_json::from_value::<Settings>(json!({})).is_err(), "a path is needed");
 }

@@ -35,11 +35,8 @@ impl Cursor {
         };
         let (time, id) = cursor.get(1..)?.split_once('-')?;
         let is_id = (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|it| it.is_ascii_graphic());
-        let decoded = Self {
-            order,
-            time_unix_ms: i64::from_str_radix(time, 16).ok()?,
-            id: id.to_owned(),
-        };
+        let decoded =
+            Self { order, time_unix_ms: i64::from_str_radix(time, 16).ok()?, id: id.to_owned() };
         // Also refuses the other spellings of the number, such as a plus sign.
         (is_id && decoded.encode() == cursor).then_some(decoded)
     }

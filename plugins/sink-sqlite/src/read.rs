@@ -60,9 +60,7 @@ pub(crate) fn get_inference(
     let attempts = documents(database, &attempts, id)?.join(",");
     // Spliced in as text: what the journal wrote stays as it wrote it.
     let Some(open) = inference.trim_end().strip_suffix('}') else {
-        return Err(QueryError::Unavailable(format!(
-            "inference {id} is no JSON object"
-        )));
+        return Err(QueryError::Unavailable(format!("inference {id} is no JSON object")));
     };
     let comma = if open.trim() == "{" { "" } else { "," };
     let whole = format!("{open}{comma}\"model_inferences\":[{attempts}]}}");
@@ -126,22 +124,13 @@ fn page(rows: Rows, order: Order, limit: usize) -> Result<Page, QueryError> {
     let mut items = Vec::with_capacity(limit.min(rows.rows.len()));
     let mut last = None;
     for row in rows.rows.into_iter().take(limit) {
-        let Ok(
-            [
-                Value::Integer(time_unix_ms),
-                Value::Text(id),
-                Value::Text(json),
-            ],
-        ) = <[Value; 3]>::try_from(row)
+        let Ok([Value::Integer(time_unix_ms), Value::Text(id), Value::Text(json)]) =
+            <[Value; 3]>::try_from(row)
         else {
             return Err(foreign());
         };
         items.push(json.into_bytes());
-        last = Some(Cursor {
-            order,
-            time_unix_ms,
-            id,
-        });
+        last = Some(Cursor { order, time_unix_ms, id });
     }
     let next = last.filter(|_| !is_last).map(|cursor| cursor.encode());
     Ok(Page { items, next })

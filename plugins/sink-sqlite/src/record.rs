@@ -96,9 +96,7 @@ fn call_columns(keys: &Keys) -> [(&'static str, Value); 10] {
 /// The same text for every row of a table, so that it is prepared once.
 fn insert(table: &str, columns: Vec<(&str, Value)>) -> Statement {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let places: Vec<String> = (1..=columns.len())
-        .map(|place| format!("?{place}"))
-        .collect();
+    let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
     let (names, places) = (names.join(", "), places.join(", "));
     Statement {
         sql: format!("INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT (id) DO NOTHING"),

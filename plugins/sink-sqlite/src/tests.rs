@@ -13,18 +13,12 @@ use crate::cursor::Cursor;
 mod memory;
 
 fn settings() -> Settings {
-    Settings {
-        path: "x.db".into(),
-    }
+    Settings { path: "x.db".into() }
 }
 
 fn store() -> Store<Memory> {
     let connection = Connection::open_in_memory().unwrap();
-    let memory = Memory {
-        connection,
-        failures: vec![],
-        most_rows: 100_000,
-    };
+    let memory = Memory { connection, failures: vec![], most_rows: 100_000 };
     Store::over(memory, &settings()).unwrap()
 }
 
@@ -47,11 +41,7 @@ fn write(store: &mut Store<Memory>, batch: &[Row]) -> Outcome {
 }
 
 fn cell(store: &mut Store<Memory>, sql: &str) -> Value {
-    let rows = store
-        .database
-        .query(&Statement::new(sql, vec![]))
-        .unwrap()
-        .rows;
+    let rows = store.database.query(&Statement::new(sql, vec![])).unwrap().rows;
     rows.into_iter().next().unwrap().into_iter().next().unwrap()
 }
 
@@ -78,11 +68,7 @@ fn ids(page: &Page) -> Vec<String> {
 
 /// All pages, one after the other.
 fn walk(store: &mut Store<Memory>, filter: &InferenceFilter, order: Order) -> Vec<String> {
-    let mut page = PageRequest {
-        order,
-        limit: 3,
-        cursor: None,
-    };
+    let mut page = PageRequest { order, limit: 3, cursor: None };
     let mut found = Vec::new();
     loop {
         let got = read::list_inferences(&mut store.database, filter, &page).unwrap();
@@ -118,38 +104,15 @@ fn every_kind_has_its_table() {
     let mut store = store();
     let batch = [
         inference("a", 1, json!({})),
-        row(
-            RowKind::ModelInference,
-            "b",
-            "a",
-            1,
-            json!({ "attempt": 0 }),
-        ),
-        row(
-            RowKind::Feedback,
-            "c",
-            "a",
-            1,
-            json!({ "metric": "solved", "value": true }),
-        ),
-        row(
-            RowKind::Feedback,
-            "d",
-            "",
-            1,
-            json!({ "metric": "comment", "value": "good" }),
-        ),
+        row(RowKind::ModelInference, "b", "a", 1, json!({ "attempt": 0 })),
+        row(RowKind::Feedback, "c", "a", 1, json!({ "metric": "solved", "value": true })),
+        row(RowKind::Feedback, "d", "", 1, json!({ "metric": "comment", "value": "good" })),
         row(RowKind::Decision, "e", "a", 1, json!({})),
         row(RowKind::PluginEvent, "f", "", 1, json!({})),
         row(RowKind::Snapshot, "g", "", 1, json!({})),
     ];
     assert_eq!(write(&mut store, &batch), Outcome::Ack);
-    for (table, count) in [
-        ("inference", 1),
-        ("model_inference", 1),
-        ("feedback", 2),
-        ("row", 3),
-    ] {
+    for (table, count) in [("inference", 1), ("model_inference", 1), ("feedback", 2), ("row", 3)] {
         let sql = format!("SELECT count(*) FROM {table}");
         assert_eq!(cell(&mut store, &sql), Value::Integer(count), "{table}");
     }
@@ -157,26 +120,17 @@ fn every_kind_has_its_table() {
     assert_eq!(cell(&mut store, solved), Value::Real(1.0));
     let comment = "SELECT text FROM feedback WHERE id = 'd' AND inference_id IS NULL";
     assert_eq!(cell(&mut store, comment), "good".into());
-    assert_eq!(
-        cell(&mut store, "SELECT kind FROM row WHERE id = 'f'"),
-        "plugin_event".into()
-    );
+    assert_eq!(cell(&mut store, "SELECT kind FROM row WHERE id = 'f'"), "plugin_event".into());
 }
 
 #[test]
 fn repeated_delivery_changes_nothing() {
     let mut store = store();
     let first = inference("a", 1, json!({ "id": "a", "model": "one" }));
-    assert_eq!(
-        write(&mut store, std::slice::from_ref(&first)),
-        Outcome::Ack
-    );
+    assert_eq!(write(&mut store, std::slice::from_ref(&first)), Outcome::Ack);
     let again = [first, inference("b", 2, json!({ "id": "b" }))];
     assert_eq!(write(&mut store, &again), Outcome::Ack);
-    assert_eq!(
-        cell(&mut store, "SELECT count(*) FROM inference"),
-        Value::Integer(2)
-    );
+    assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(2));
 }
 
 #[test]
@@ -198,10 +152,7 @@ fn rows_that_can_never_be_taken_are_rejected_and_the_others_kept() {
     rows.sort_unstable();
     assert_eq!(rows, [1, 2]);
     assert!(rejected.iter().any(|it| it.reason.contains("refused")));
-    assert_eq!(
-        cell(&mut store, "SELECT count(*) FROM inference"),
-        Value::Integer(2)
-    );
+    assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(2));
 }
 
 #[test]
@@ -215,44 +166,25 @@ fn held_or_full_database_asks_for_a_retry_also_half_way() {
     ] {
         store.database.failures = failures;
         assert!(matches!(write(&mut store, &batch), Outcome::Retry(1_000)));
-        assert_eq!(
-            cell(&mut store, "SELECT count(*) FROM inference"),
-            Value::Integer(0)
-        );
+        assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(0));
     }
     store.database.failures = vec![Error::TooLarge];
-    assert_eq!(
-        write(&mut store, &batch),
-        Outcome::Ack,
-        "one at a time they fit"
-    );
-    assert_eq!(
-        cell(&mut store, "SELECT count(*) FROM inference"),
-        Value::Integer(2)
-    );
+    assert_eq!(write(&mut store, &batch), Outcome::Ack, "one at a time they fit");
+    assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(2));
 }
 
 #[test]
 fn pages_hold_every_row_once_in_either_order_also_within_one_millisecond() {
     let mut store = store();
     let names: Vec<String> = (0..20).map(|it| format!("{it:02}")).collect();
-    let batch: Vec<Row> = (0..20)
-        .zip(&names)
-        .map(|(it, id)| inference(id, it / 7, json!({ "id": id })))
-        .collect();
+    let batch: Vec<Row> =
+        (0..20).zip(&names).map(|(it, id)| inference(id, it / 7, json!({ "id": id }))).collect();
     assert_eq!(write(&mut store, &batch), Outcome::Ack);
     assert_eq!(walk(&mut store, &no_filter(), Order::OldestFirst), names);
     let newest_first: Vec<String> = names.iter().rev().cloned().collect();
-    assert_eq!(
-        walk(&mut store, &no_filter(), Order::NewestFirst),
-        newest_first
-    );
+    assert_eq!(walk(&mut store, &no_filter(), Order::NewestFirst), newest_first);
     store.database.most_rows = 2;
-    assert_eq!(
-        walk(&mut store, &no_filter(), Order::OldestFirst),
-        names,
-        "smaller pages"
-    );
+    assert_eq!(walk(&mut store, &no_filter(), Order::OldestFirst), names, "smaller pages");
 }
 
 #[test]
@@ -262,93 +194,36 @@ fn every_filter_holds_and_all_hold_together() {
         json!({ "id": id, "function": value, "variant": value, "model": value,
                 "endpoint": value, "outcome": value, "episode_id": value })
     };
-    let batch = [
-        inference("a", 10, facts("a", "x")),
-        inference("b", 20, facts("b", "y")),
-    ];
+    let batch = [inference("a", 10, facts("a", "x")), inference("b", 20, facts("b", "y"))];
     assert_eq!(write(&mut store, &batch), Outcome::Ack);
     let y = || Some("y".to_owned());
     for filter in [
-        InferenceFilter {
-            function: y(),
-            ..no_filter()
-        },
-        InferenceFilter {
-            variant: y(),
-            ..no_filter()
-        },
-        InferenceFilter {
-            model: y(),
-            ..no_filter()
-        },
-        InferenceFilter {
-            endpoint: y(),
-            ..no_filter()
-        },
-        InferenceFilter {
-            outcome: y(),
-            ..no_filter()
-        },
-        InferenceFilter {
-            episode_id: y(),
-            ..no_filter()
-        },
-        InferenceFilter {
-            since_unix_ms: Some(20),
-            ..no_filter()
-        },
-        InferenceFilter {
-            function: y(),
-            model: y(),
-            until_unix_ms: Some(21),
-            ..no_filter()
-        },
+        InferenceFilter { function: y(), ..no_filter() },
+        InferenceFilter { variant: y(), ..no_filter() },
+        InferenceFilter { model: y(), ..no_filter() },
+        InferenceFilter { endpoint: y(), ..no_filter() },
+        InferenceFilter { outcome: y(), ..no_filter() },
+        InferenceFilter { episode_id: y(), ..no_filter() },
+        InferenceFilter { since_unix_ms: Some(20), ..no_filter() },
+        InferenceFilter { function: y(), model: y(), until_unix_ms: Some(21), ..no_filter() },
     ] {
-        assert_eq!(
-            walk(&mut store, &filter, Order::NewestFirst),
-            ["b"],
-            "{filter:?}"
-        );
+        assert_eq!(walk(&mut store, &filter, Order::NewestFirst), ["b"], "{filter:?}");
     }
-    let before = InferenceFilter {
-        until_unix_ms: Some(20),
-        ..no_filter()
-    };
+    let before = InferenceFilter { until_unix_ms: Some(20), ..no_filter() };
     assert_eq!(walk(&mut store, &before, Order::NewestFirst), ["a"]);
-    let neither = InferenceFilter {
-        model: y(),
-        until_unix_ms: Some(20),
-        ..no_filter()
-    };
+    let neither = InferenceFilter { model: y(), until_unix_ms: Some(20), ..no_filter() };
     assert_eq!(walk(&mut store, &neither, Order::NewestFirst), [""; 0]);
 }
 
 #[test]
 fn cursor_of_another_order_or_of_nobody_is_refused() {
     let mut store = store();
-    let cursor = Cursor {
-        order: Order::OldestFirst,
-        time_unix_ms: 1_700,
-        id: "0190-ab".into(),
-    };
+    let cursor = Cursor { order: Order::OldestFirst, time_unix_ms: 1_700, id: "0190-ab".into() };
     assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor.clone()));
     let long = format!("n1-{}", "x".repeat(65));
-    for bad in [
-        cursor.encode().as_str(),
-        "",
-        "n",
-        "n1",
-        "nxyz-a",
-        "n+1-a",
-        "n1-",
-        "é1-a",
-        &long,
-    ] {
-        let page = PageRequest {
-            order: Order::NewestFirst,
-            limit: 1,
-            cursor: Some(bad.to_owned()),
-        };
+    for bad in [cursor.encode().as_str(), "", "n", "n1", "nxyz-a", "n+1-a", "n1-", "é1-a", &long] {
+        let page =
+            PageRequest { order: Order::NewestFirst, limit: 1, cursor: Some(bad.to_owned()) };
         let got = read::list_inferences(&mut store.database, &no_filter(), &page);
         assert_eq!(got, Err(QueryError::InvalidCursor), "{bad}");
     }
@@ -373,13 +248,7 @@ proptest::proptest! {
 fn inference_comes_with_its_attempts_in_order() {
     let mut store = store();
     let attempt = |id: &str, attempt: u32| {
-        row(
-            RowKind::ModelInference,
-            id,
-            "a",
-            1,
-            json!({ "id": id, "attempt": attempt }),
-        )
+        row(RowKind::ModelInference, id, "a", 1, json!({ "id": id, "attempt": attempt }))
     };
     let batch = [
         inference("a", 1, json!({ "id": "a", "model": "m" })),
@@ -406,19 +275,10 @@ fn inference_comes_with_its_attempts_in_order() {
 #[test]
 fn opening_again_keeps_the_rows_and_a_newer_store_is_refused() {
     let mut first = store();
-    assert_eq!(
-        write(&mut first, &[inference("a", 1, json!({}))]),
-        Outcome::Ack
-    );
+    assert_eq!(write(&mut first, &[inference("a", 1, json!({}))]), Outcome::Ack);
     let mut again = Store::over(first.database, &settings()).unwrap();
-    assert_eq!(
-        cell(&mut again, "SELECT count(*) FROM inference"),
-        Value::Integer(1)
-    );
-    assert_eq!(
-        cell(&mut again, "SELECT count(*) FROM torana_migration"),
-        Value::Integer(1)
-    );
+    assert_eq!(cell(&mut again, "SELECT count(*) FROM inference"), Value::Integer(1));
+    assert_eq!(cell(&mut again, "SELECT count(*) FROM torana_migration"), Value::Integer(1));
     let newer = "INSERT INTO torana_migration VALUES (99, 0)";
     again.database.connection.execute(newer, []).unwrap();
     let error = Store::over(again.database, &settings()).err().unwrap();
@@ -434,15 +294,8 @@ fn listing_walks_an_index_instead_of_sorting() {
             "EXPLAIN QUERY PLAN SELECT time_unix_ms, id, json FROM inference {condition} \
              ORDER BY time_unix_ms DESC, id DESC LIMIT 5"
         );
-        let plan = store
-            .database
-            .query(&Statement::new(sql, vec![]))
-            .unwrap()
-            .rows;
+        let plan = store.database.query(&Statement::new(sql, vec![])).unwrap().rows;
         let plan = format!("{plan:?}");
-        assert!(
-            plan.contains("USING INDEX") && !plan.contains("TEMP B-TREE"),
-            "{plan}"
-        );
+        assert!(plan.contains("USING INDEX") && !plan.contains("TEMP B-TREE"), "{plan}");
     }
 }

@@ -23,10 +23,8 @@ pub(crate) fn batch(database: &mut impl Database, batch: &[Row]) -> Outcome {
                 positions.push(position);
                 statements.push(statement);
             }
-            Err(error) => rejections.push(Rejection {
-                row: position,
-                reason: format!("not a JSON object: {error}"),
-            }),
+            Err(error) => rejections
+                .push(Rejection { row: position, reason: format!("not a JSON object: {error}") }),
         }
     }
     if let Err(error) = all(database, &statements) {
@@ -41,11 +39,7 @@ pub(crate) fn batch(database: &mut impl Database, batch: &[Row]) -> Outcome {
             return Outcome::Retry(RETRY_MS);
         }
     }
-    if rejections.is_empty() {
-        Outcome::Ack
-    } else {
-        Outcome::Reject(rejections)
-    }
+    if rejections.is_empty() { Outcome::Ack } else { Outcome::Reject(rejections) }
 }
 
 fn all(database: &mut impl Database, statements: &[Statement]) -> Result<(), Error> {
@@ -67,10 +61,9 @@ fn each(
         match database.execute(std::slice::from_ref(statement)) {
             Ok(_) => {}
             Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
-            Err(error) => rejections.push(Rejection {
-                row: *position,
-                reason: schema::words(&error),
-            }),
+            Err(error) => {
+                rejections.push(Rejection { row: *position, reason: schema::words(&error) })
+            }
         }
     }
     Ok(())

@@ -79,14 +79,8 @@ pub(super) fn read_model(table: &Table<'_>) -> WrittenModel {
 pub(super) fn read_router(name: &str, table: &Table<'_>) -> Located<Router> {
     // `[routers.adaptive]` means the bundled `router-adaptive` unless it says otherwise.
     let plugin = table.string_or("plugin", "the name of a plugin", &format!("router-{name}"));
-    let value = Router {
-        plugin: plugin.value,
-        settings: table.settings("settings"),
-    };
-    Located {
-        value,
-        spot: plugin.spot,
-    }
+    let value = Router { plugin: plugin.value, settings: table.settings("settings") };
+    Located { value, spot: plugin.spot }
 }
 
 pub(super) fn read_function(table: &Table<'_>) -> WrittenFunction {
@@ -107,11 +101,7 @@ pub(in super::super) fn read_price(table: &Table<'_>) -> Option<Price> {
     let input = table.required_number("input", 0.0..=HIGHEST_PRICE);
     let output = table.required_number("output", 0.0..=HIGHEST_PRICE);
     let cached_input = table.number("cached_input", 0.0..=HIGHEST_PRICE);
-    Some(Price {
-        input: input?,
-        output: output?,
-        cached_input,
-    })
+    Some(Price { input: input?, output: output?, cached_input })
 }
 
 pub(in super::super) fn context_window(table: &Table<'_>) -> Option<u64> {
@@ -133,22 +123,14 @@ fn read_endpoint(item: &Element<'_>) -> Option<WrittenEndpoint> {
     let Some(text) = item.string() else {
         return item.table(ENDPOINT, read_endpoint_table);
     };
-    let Some((provider, model)) = text
-        .split_once('/')
-        .filter(|(_, name)| is_provider_model(name))
+    let Some((provider, model)) = text.split_once('/').filter(|(_, name)| is_provider_model(name))
     else {
-        item.report(
-            item.spot()
-                .error(format!("found {text:?}; expected {ENDPOINT}")),
-        );
+        item.report(item.spot().error(format!("found {text:?}; expected {ENDPOINT}")));
         return None;
     };
     Some(WrittenEndpoint {
         spot: item.spot().clone(),
-        provider: Located {
-            value: provider.to_owned(),
-            spot: item.spot().clone(),
-        },
+        provider: Located { value: provider.to_owned(), spot: item.spot().clone() },
         model: model.to_owned(),
         weight: WEIGHT,
         price: None,
@@ -172,11 +154,7 @@ fn read_endpoint_table(table: &Table<'_>) -> Option<WrittenEndpoint> {
             model if is_provider_model(&model.value) => model.value,
             model => {
                 let message = "expected 1 to 256 visible ASCII characters";
-                table.report(
-                    model
-                        .spot
-                        .error(format!("found {:?}; {message}", model.value)),
-                );
+                table.report(model.spot.error(format!("found {:?}; {message}", model.value)));
                 return None;
             }
         },

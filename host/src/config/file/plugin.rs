@@ -98,23 +98,17 @@ pub(super) fn read_plugin(table: &Table<'_>) -> WrittenPlugin {
 }
 
 pub(in super::super) fn read_grants(table: &Table<'_>) -> WrittenGrants {
-    let http = table.strings(
-        "http",
-        "a list of origins such as \"https://scores.internal\"",
-    );
-    let origins = http
-        .into_iter()
-        .filter_map(|text| match origin(&text.value) {
-            Ok(origin) => Some(origin),
-            Err(error) => {
-                table.report(text.spot.error(format!("found {:?}; {error}", text.value)));
-                None
-            }
-        });
-    let origins: Vec<String> = origins.collect();
-    let kv_bytes = table.optional_table("kv", |table| {
-        table.required_integer("bytes", 1..=1024 * 1024 * 1024)
+    let http = table.strings("http", "a list of origins such as \"https://scores.internal\"");
+    let origins = http.into_iter().filter_map(|text| match origin(&text.value) {
+        Ok(origin) => Some(origin),
+        Err(error) => {
+            table.report(text.spot.error(format!("found {:?}; {error}", text.value)));
+            None
+        }
     });
+    let origins: Vec<String> = origins.collect();
+    let kv_bytes =
+        table.optional_table("kv", |table| table.required_integer("bytes", 1..=1024 * 1024 * 1024));
     WrittenGrants {
         clock: table.optional_boolean("clock"),
         random: table.optional_boolean("random"),

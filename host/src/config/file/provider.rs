@@ -89,10 +89,7 @@ pub(super) fn read_provider(table: &Table<'_>) -> WrittenProvider {
 pub(in super::super) fn base_url(table: &Table<'_>) -> Option<Located<BaseUrl>> {
     let text = table.string("base_url", "a URL such as \"https://api.openai.com/v1\"")?;
     match text.value.parse() {
-        Ok(value) => Some(Located {
-            value,
-            spot: text.spot,
-        }),
+        Ok(value) => Some(Located { value, spot: text.spot }),
         Err(error) => {
             // A password in the URL stays out of the message.
             let shown = match text.value.contains('@') {
@@ -114,10 +111,7 @@ pub(in super::super) fn secret_reference(
     let text = table.string(key, "\"env:NAME\" or \"file:PATH\"")?;
     let resolve = |path: &str| -> PathBuf { text.spot.resolve_path(path) };
     match SecretReference::parse(&text.value, resolve) {
-        Ok(value) => Some(Located {
-            value,
-            spot: text.spot,
-        }),
+        Ok(value) => Some(Located { value, spot: text.spot }),
         Err(error) => {
             let shown: String = text.value.chars().take(3).collect();
             let cut = if shown == text.value { "" } else { "…" };

@@ -64,11 +64,8 @@ pub(in super::super) struct WrittenServer {
 pub(super) fn read_server(table: &Table<'_>) -> WrittenServer {
     let listen = table.socket_address("listen", SERVER_LISTEN);
     let auth = table.choice("auth", &[("keys", Auth::Keys), ("none", Auth::None)]);
-    let comment = table.milliseconds(
-        "keep_alive_comment_ms",
-        0..=LONGEST_MS,
-        KEEP_ALIVE_COMMENT_MS,
-    );
+    let comment =
+        table.milliseconds("keep_alive_comment_ms", 0..=LONGEST_MS, KEEP_ALIVE_COMMENT_MS);
     let on_disconnect = table.choice_or(
         "on_disconnect",
         ("cancel", OnDisconnect::Cancel),
@@ -87,23 +84,13 @@ pub(super) fn read_server(table: &Table<'_>) -> WrittenServer {
         max_connections: bytes(max_connections),
         on_disconnect,
     };
-    WrittenServer {
-        values,
-        auth,
-        listen: listen.spot,
-    }
+    WrittenServer { values, auth, listen: listen.spot }
 }
 
 pub(super) fn read_admin(table: &Table<'_>) -> Located<Admin> {
     let listen = table.socket_address("listen", ADMIN_LISTEN);
-    let value = Admin {
-        listen: listen.value,
-        allow_remote: table.boolean("allow_remote", false),
-    };
-    Located {
-        value,
-        spot: listen.spot,
-    }
+    let value = Admin { listen: listen.value, allow_remote: table.boolean("allow_remote", false) };
+    Located { value, spot: listen.spot }
 }
 
 pub(super) fn read_journal(table: &Table<'_>) -> Journal {
@@ -116,11 +103,7 @@ pub(super) fn read_journal(table: &Table<'_>) -> Journal {
             ("drop-oldest", WhenFull::DropOldest),
             &[("shed", WhenFull::Shed)],
         ),
-        sync: table.choice_or(
-            "sync",
-            ("os", SyncMode::Os),
-            &[("always", SyncMode::Always)],
-        ),
+        sync: table.choice_or("sync", ("os", SyncMode::Os), &[("always", SyncMode::Always)]),
         content: table.choice_or(
             "content",
             ("full", Content::Full),

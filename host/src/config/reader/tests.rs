@@ -42,12 +42,7 @@ fn a_value_of_the_wrong_kind_is_shown_and_read_as_absent() {
         let tables = table.named("e", NameRule::Plain, |_, _| ());
         let list = table.list("a", "a list of words", |_| Some(()));
         table.table("b", |_| ());
-        (
-            table.boolean("c", true),
-            table.string("d", "a word"),
-            tables,
-            list,
-        )
+        (table.boolean("c", true), table.string("d", "a word"), tables, list)
     });
     assert!(values.0 && values.1.is_none() && values.2.is_empty() && values.3.is_none());
     assert_eq!(
@@ -72,10 +67,7 @@ fn long_values_are_cut_in_messages() {
 #[test]
 fn the_schema_lists_keys_below_names_and_lists() {
     let reading = Reading::of_schema();
-    let place = Place {
-        file: Arc::from(Path::new("f")),
-        line: None,
-    };
+    let place = Place { file: Arc::from(Path::new("f")), line: None };
     reading.document(&NOTHING, place, |table| {
         table.named("by", NameRule::Plain, |_, table| table.boolean("on", true));
         table.list("list", "a list", |item| {

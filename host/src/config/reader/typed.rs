@@ -61,10 +61,7 @@ impl Table<'_> {
         default: &str,
     ) -> Located<String> {
         self.string_or_absent(key, expected, Some(&default))
-            .unwrap_or_else(|| Located {
-                value: default.to_owned(),
-                spot: self.spot_of(key),
-            })
+            .unwrap_or_else(|| Located { value: default.to_owned(), spot: self.spot_of(key) })
     }
 
     pub(in super::super) fn integer(
@@ -91,8 +88,7 @@ impl Table<'_> {
         range: RangeInclusive<u64>,
         default: u64,
     ) -> u64 {
-        self.integer_or_absent(key, "", range, Some(&default))
-            .unwrap_or(default)
+        self.integer_or_absent(key, "", range, Some(&default)).unwrap_or(default)
     }
 
     /// A time in milliseconds. The key's name ends in `_ms`.
@@ -133,8 +129,7 @@ impl Table<'_> {
         range: RangeInclusive<f64>,
         default: f64,
     ) -> f64 {
-        self.number_or_absent(key, range, Some(&default))
-            .unwrap_or(default)
+        self.number_or_absent(key, range, Some(&default)).unwrap_or(default)
     }
 
     pub(in super::super) fn required_number(
@@ -179,19 +174,13 @@ impl Table<'_> {
             Value::String(text) => text.parse().ok(),
             _ => None,
         })
-        .unwrap_or_else(|| Located {
-            value: default,
-            spot: self.spot_of(key),
-        })
+        .unwrap_or_else(|| Located { value: default, spot: self.spot_of(key) })
     }
 
     /// A path, resolved against the file it stands in.
     pub(in super::super) fn path(&self, key: &'static str) -> Option<Located<PathBuf>> {
         let path = self.string(key, "a path")?;
-        Some(Located {
-            value: path.spot.resolve_path(&path.value),
-            spot: path.spot,
-        })
+        Some(Located { value: path.spot.resolve_path(&path.value), spot: path.spot })
     }
 
     pub(in super::super) fn path_or(&self, key: &'static str, default: &str) -> PathBuf {
@@ -206,10 +195,7 @@ impl Table<'_> {
         expected: &str,
     ) -> Vec<Located<String>> {
         let list = self.list(key, expected, |item| match item.string() {
-            Some(text) => Some(Located {
-                value: text.to_owned(),
-                spot: item.spot().clone(),
-            }),
+            Some(text) => Some(Located { value: text.to_owned(), spot: item.spot().clone() }),
             None => item.table("a string", |_| None),
         });
         list.map_or_else(Vec::new, |list| list.value)
@@ -229,10 +215,7 @@ impl Table<'_> {
         };
         let mut texts = Vec::new();
         for (name, entry) in table.value {
-            let spot = Spot {
-                place: entry.node.place.clone(),
-                key: table.spot.below(name).key,
-            };
+            let spot = Spot { place: entry.node.place.clone(), key: table.spot.below(name).key };
             match &entry.node.value {
                 Value::String(text) => {
                     let value = text.clone();
@@ -307,10 +290,7 @@ impl Table<'_> {
         choices: &[(&str, T)],
         default: Option<&dyn Display>,
     ) -> Option<Located<T>> {
-        let words: Vec<String> = choices
-            .iter()
-            .map(|(word, _)| format!("{word:?}"))
-            .collect();
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         self.value(key, &words.join(" or "), default, |value| {
             let Value::String(text) = value else {
                 return None;
@@ -341,9 +321,8 @@ fn json(value: &Value) -> Option<serde_json::Value> {
             serde_json::Value::Array(items.collect::<Option<_>>()?)
         }
         Value::Table(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, entry)| Some((key.clone(), json(&entry.node.value)?)));
+            let entries =
+                entries.iter().map(|(key, entry)| Some((key.clone(), json(&entry.node.value)?)));
             serde_json::Value::Object(entries.collect::<Option<_>>()?)
         }
     })

@@ -26,10 +26,7 @@ impl Resolver<'_> {
         written
             .into_iter()
             .map(|(name, router)| {
-                let plugin = Located {
-                    value: router.value.plugin.clone(),
-                    spot: router.spot,
-                };
+                let plugin = Located { value: router.value.plugin.clone(), spot: router.spot };
                 plugins.require(&plugin, Kind::Router);
                 (name, router.value)
             })
@@ -48,22 +45,13 @@ impl Resolver<'_> {
         }
         let plugin = format!("{ROUTER_PREFIX}{}", name.value);
         if self.bundled.contains(&plugin.as_str()) {
-            let plugin = Located {
-                value: plugin,
-                spot: name.spot.clone(),
-            };
+            let plugin = Located { value: plugin, spot: name.spot.clone() };
             plugins.require(&plugin, Kind::Router);
-            let router = Router {
-                plugin: plugin.value,
-                settings: serde_json::Map::new(),
-            };
+            let router = Router { plugin: plugin.value, settings: serde_json::Map::new() };
             routers.insert(name.value.clone(), router);
             return;
         }
-        let bundled = self
-            .bundled
-            .iter()
-            .filter_map(|name| name.strip_prefix(ROUTER_PREFIX));
+        let bundled = self.bundled.iter().filter_map(|name| name.strip_prefix(ROUTER_PREFIX));
         let known = routers.keys().map(String::as_str).chain(bundled);
         let message = format!("no router {:?}; {}", name.value, advice(&name.value, known));
         self.reading.report(name.spot.error(message));
@@ -118,11 +106,7 @@ impl Resolver<'_> {
         }
         let known = provider
             .and_then(|provider| provider.preset.as_ref())
-            .and_then(|preset| {
-                self.catalog
-                    .models
-                    .get(&format!("{preset}/{}", written.model))
-            });
+            .and_then(|preset| self.catalog.models.get(&format!("{preset}/{}", written.model)));
         Endpoint {
             provider: written.provider.value,
             model: written.model,
@@ -153,14 +137,9 @@ impl Resolver<'_> {
                     variants.insert(name, variant);
                 }
             }
-            let experiment = Experiment {
-                plugin: function.plugin.value,
-                settings: function.settings,
-            };
-            let function = Function {
-                experiment,
-                variants,
-            };
+            let experiment =
+                Experiment { plugin: function.plugin.value, settings: function.settings };
+            let function = Function { experiment, variants };
             functions.insert(name, function);
         }
         functions
@@ -177,12 +156,9 @@ impl Resolver<'_> {
             None => None,
         };
         let model = written.model?;
-        let is_endpoint = model
-            .value
-            .split_once('/')
-            .is_some_and(|(provider, model)| {
-                providers.contains_key(provider) && is_provider_model(model)
-            });
+        let is_endpoint = model.value.split_once('/').is_some_and(|(provider, model)| {
+            providers.contains_key(provider) && is_provider_model(model)
+        });
         if !models.contains_key(&model.value) && !is_endpoint {
             let names = models.keys().map(String::as_str);
             let advice = advice(&model.value, names);
@@ -206,10 +182,7 @@ impl Resolver<'_> {
                 if !self.sources.iter().any(|known| known.path == path.value) {
                     self.sources.push(found.source);
                 }
-                Some(Template {
-                    path: path.value,
-                    text: found.text,
-                })
+                Some(Template { path: path.value, text: found.text })
             }
             Err(error) => {
                 let message = format!("the template {}: {error}", path.value.display());

@@ -58,13 +58,8 @@ impl<'a> Plugins<'a> {
         written: BTreeMap<String, WrittenPlugin>,
         reading: &'a Reading,
     ) -> Self {
-        let mut plugins = Self {
-            bundled,
-            catalog,
-            reading,
-            used: BTreeMap::new(),
-            broken: BTreeSet::new(),
-        };
+        let mut plugins =
+            Self { bundled, catalog, reading, used: BTreeMap::new(), broken: BTreeSet::new() };
         for (name, plugin) in written {
             match plugins.written(&name, plugin) {
                 Some(plugin) => {
@@ -91,20 +86,15 @@ impl<'a> Plugins<'a> {
             None => bundled.iter().copied().find(|bundled| *bundled == plugin),
         };
         let Some(source) = source else {
-            let ours = bundled
-                .iter()
-                .copied()
-                .filter(|name| name.starts_with(kind.prefix()));
+            let ours = bundled.iter().copied().filter(|name| name.starts_with(kind.prefix()));
             let known = ours.chain(self.used.keys().map(String::as_str));
             let message = format!("no plugin {plugin:?}; {}", advice(plugin, known));
             self.report(name.spot.error(message));
             return;
         };
         if !source.starts_with(kind.prefix()) {
-            let message = format!(
-                "{plugin:?} is not a {}; expected a plugin that is one",
-                kind.name()
-            );
+            let message =
+                format!("{plugin:?} is not a {}; expected a plugin that is one", kind.name());
             self.report(name.spot.error(message));
         }
         if !self.used.contains_key(plugin) {
@@ -128,12 +118,7 @@ impl<'a> Plugins<'a> {
             PluginSource::Bundled(bundled) => self.grants(bundled, &written.grants),
             PluginSource::File(_) => granted(&written.grants, &WrittenGrants::default()),
         };
-        Some(Plugin {
-            source,
-            grants,
-            limits: written.limits,
-            isolation: written.isolation,
-        })
+        Some(Plugin { source, grants, limits: written.limits, isolation: written.isolation })
     }
 
     fn source(&self, name: &str, written: &WrittenPlugin) -> Option<PluginSource> {
@@ -152,11 +137,7 @@ impl<'a> Plugins<'a> {
             }
             return found;
         };
-        if let Some(path) = source
-            .value
-            .strip_prefix("file:")
-            .filter(|path| !path.is_empty())
-        {
+        if let Some(path) = source.value.strip_prefix("file:").filter(|path| !path.is_empty()) {
             let path = source.spot.resolve_path(path);
             if path.is_file() {
                 return Some(PluginSource::File(path));
@@ -211,10 +192,7 @@ impl Resolver<'_> {
         for (name, sink) in written {
             let Some(plugin) = sink.plugin else { continue };
             plugins.require(&plugin, Kind::Sink);
-            let sink = Sink {
-                plugin: plugin.value,
-                settings: sink.settings,
-            };
+            let sink = Sink { plugin: plugin.value, settings: sink.settings };
             sinks.insert(name, sink);
         }
         sinks
@@ -226,11 +204,7 @@ fn granted(written: &WrittenGrants, default: &WrittenGrants) -> Grants {
     Grants {
         clock: written.clock.or(default.clock).unwrap_or(false),
         random: written.random.or(default.random).unwrap_or(false),
-        http: written
-            .http
-            .clone()
-            .or_else(|| default.http.clone())
-            .unwrap_or_default(),
+        http: written.http.clone().or_else(|| default.http.clone()).unwrap_or_default(),
         sql: written.sql.or(default.sql).unwrap_or(false),
         file: written.file.or(default.file).unwrap_or(false),
         kv_bytes: written.kv_bytes.or(default.kv_bytes),

@@ -44,22 +44,15 @@ impl Resolver<'_> {
     ) -> Resolved {
         let catalog = self.catalog;
         let preset_name = self.preset_name(name, &written);
-        let preset = preset_name
-            .as_ref()
-            .and_then(|name| catalog.presets.get(name));
+        let preset = preset_name.as_ref().and_then(|name| catalog.presets.get(name));
         let plugin = written.plugin.clone().or_else(|| {
-            Some(Located {
-                value: preset?.plugin.clone()?,
-                spot: written.spot.clone(),
-            })
+            Some(Located { value: preset?.plugin.clone()?, spot: written.spot.clone() })
         });
         if let Some(plugin) = &plugin {
             plugins.require(plugin, Kind::Provider);
         }
-        let is_moved = match (
-            &written.base_url,
-            preset.and_then(|preset| preset.base_url.as_ref()),
-        ) {
+        let is_moved = match (&written.base_url, preset.and_then(|preset| preset.base_url.as_ref()))
+        {
             (Some(written), Some(preset)) => written.value.origin() != preset.origin(),
             _ => false,
         };
@@ -73,9 +66,7 @@ impl Resolver<'_> {
             self.report(written.spot.error(message));
         }
         let credential = self.credential(&written, preset, base_url.as_ref(), is_moved);
-        let mut settings = preset
-            .map(|preset| preset.settings.clone())
-            .unwrap_or_default();
+        let mut settings = preset.map(|preset| preset.settings.clone()).unwrap_or_default();
         settings.extend(written.settings);
         let provider = Provider {
             plugin: plugin.map(|plugin| plugin.value).unwrap_or_default(),
@@ -87,10 +78,7 @@ impl Resolver<'_> {
             any_model: written.any_model,
             timeouts: written.timeouts,
         };
-        Resolved {
-            provider,
-            preset: preset_name,
-        }
+        Resolved { provider, preset: preset_name }
     }
 
     /// Which preset is meant: the one that is written, or the one of the provider's name.

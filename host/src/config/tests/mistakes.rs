@@ -6,9 +6,7 @@ use super::*;
 
 /// `line: key: message` of each problem.
 fn problems(text: &str) -> Vec<String> {
-    let problems = load_text(text)
-        .err()
-        .unwrap_or_else(|| Problems(Vec::new()));
+    let problems = load_text(text).err().unwrap_or_else(|| Problems(Vec::new()));
     problems.0.iter().map(without_file).collect()
 }
 
@@ -44,10 +42,7 @@ config/torana.toml:9: models.m.endpoints[1]: found "sim"; expected "provider/mod
 fn a_file_that_is_no_configuration_is_one_problem() {
     assert_each(&[
         ("", "-: the configuration is empty; was it being written?"),
-        (
-            "\n \n",
-            "-: the configuration is empty; was it being written?",
-        ),
+        ("\n \n", "-: the configuration is empty; was it being written?"),
     ]);
     let syntax = problems("[server]\nlisten = \n");
     assert_eq!(syntax.len(), 1);
@@ -58,10 +53,7 @@ fn a_file_that_is_no_configuration_is_one_problem() {
 fn values_of_the_wrong_kind_or_size() {
     assert_each(&[
         ("server = 1", "1: server: found 1; expected a table"),
-        (
-            "[[server]]\nlisten = 1",
-            "1: server: found a list; expected a table",
-        ),
+        ("[[server]]\nlisten = 1", "1: server: found a list; expected a table"),
         (
             "[server]\nbody_limit_mib = 0",
             "2: server.body_limit_mib: found 0; expected an integer from 1 to 1024 MiB",
@@ -87,10 +79,7 @@ fn values_of_the_wrong_kind_or_size() {
             "[admin]\nallow_remote = \"yes\"",
             "2: admin.allow_remote: found \"yes\"; expected true or false",
         ),
-        (
-            "[journal]\npath = \"\"",
-            "2: journal.path: found \"\"; expected a path",
-        ),
+        ("[journal]\npath = \"\"", "2: journal.path: found \"\"; expected a path"),
         (
             "[journal]\n\nsegment_mib = 1000",
             "1: journal: max_mib is less than twice segment_mib; expected room for two segments",
@@ -106,10 +95,7 @@ fn values_of_the_wrong_kind_or_size() {
 #[test]
 fn names_and_keys_nobody_knows() {
     assert_each(&[
-        (
-            "[provider.x]",
-            "1: provider: unknown key; did you mean \"providers\"?",
-        ),
+        ("[provider.x]", "1: provider: unknown key; did you mean \"providers\"?"),
         (
             "[providers.sim]\nbase-url = \"http://x\"",
             "2: providers.sim.base-url: unknown key; did you mean \"base_url\"?",
@@ -145,10 +131,7 @@ fn names_and_keys_nobody_knows() {
             "[providers.sim]\n[models.m]\nendpoints = [\"sim/x\"]\nrouter = \"fastest\"",
             "4: models.m.router: no router \"fastest\"; known: priority, weighted",
         ),
-        (
-            "query_sink = \"store\"",
-            "1: query_sink: no sink \"store\"; there is none yet",
-        ),
+        ("query_sink = \"store\"", "1: query_sink: no sink \"store\"; there is none yet"),
         (
             "[providers.sim]\n[functions.f.variants.v]\nmodel = \"smal\"\n[models.small]\n\
              endpoints = [\"sim/x\"]",
@@ -161,14 +144,8 @@ fn names_and_keys_nobody_knows() {
 #[test]
 fn what_is_missing() {
     assert_each(&[
-        (
-            "[keys.a]",
-            "1: keys.a: no secret; expected secret = \"env:NAME\" or \"file:PATH\"",
-        ),
-        (
-            "[sinks.s]",
-            "1: sinks.s.plugin: missing; expected the name of a plugin",
-        ),
+        ("[keys.a]", "1: keys.a: no secret; expected secret = \"env:NAME\" or \"file:PATH\""),
+        ("[sinks.s]", "1: sinks.s.plugin: missing; expected the name of a plugin"),
         (
             "[models.m]",
             "1: models.m.endpoints: missing; expected a list of \"provider/model\" or a table \
@@ -188,10 +165,7 @@ fn what_is_missing() {
              price = { input = 1 } }]",
             "5: models.m.endpoints[0].price.output: missing; expected a number from 0 to 100000",
         ),
-        (
-            "[functions.f]",
-            "1: functions.f: no variants; expected [functions.f.variants.NAME]",
-        ),
+        ("[functions.f]", "1: functions.f: no variants; expected [functions.f.variants.NAME]"),
         (
             "[providers.x]\npreset = \"openai-compatible\"",
             "1: providers.x: no base_url; expected one, such as \"http://127.0.0.1:8000/v1\"",
@@ -256,10 +230,7 @@ fn secrets_that_are_not_there_and_secrets_that_should_not_be() {
             "[keys.a]\nsecret = \"env:NOT_SET\"",
             "2: keys.a.secret: the environment variable NOT_SET is not set",
         ),
-        (
-            "[keys.a]\nsecret = \"env:EMPTY\"",
-            "2: keys.a.secret: env:EMPTY is empty",
-        ),
+        ("[keys.a]\nsecret = \"env:EMPTY\"", "2: keys.a.secret: env:EMPTY is empty"),
         (
             "[providers.openai]\ncredential = \"env:OPENAI_API_KEY\"",
             "2: providers.openai.credential: the environment variable OPENAI_API_KEY is not set",
@@ -355,10 +326,7 @@ fn files_that_a_key_names_and_that_are_not_there() {
     );
     let found = problems("[keys.a]\nsecret = \"file:/nowhere\"");
     assert_eq!(found.len(), 1);
-    assert!(
-        found[0].starts_with("2: keys.a.secret: cannot read /nowhere: "),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("2: keys.a.secret: cannot read /nowhere: "), "{found:?}");
 }
 
 #[test]
@@ -381,13 +349,9 @@ fn two_files_that_write_the_same_table_are_both_named() {
 
 #[test]
 fn a_large_file_of_garbage_is_answered_quickly_and_briefly() {
-    let garbage: String = (0..10_000)
-        .map(|line| format!("\u{1}{line} = = [[ \"\n"))
-        .collect();
+    let garbage: String = (0..10_000).map(|line| format!("\u{1}{line} = = [[ \"\n")).collect();
     assert_eq!(problems(&garbage).len(), 1);
-    let unknown: String = (0..10_000)
-        .map(|line| format!("key-{line} = {line}\n"))
-        .collect();
+    let unknown: String = (0..10_000).map(|line| format!("key-{line} = {line}\n")).collect();
     let text = load_text(&unknown).unwrap_err().to_string();
     assert!(text.lines().count() < 300, "{}", text.lines().count());
 }

@@ -19,10 +19,7 @@ fn documented() -> BTreeMap<String, (String, String)> {
         };
         assert!(!meaning.is_empty(), "{key} has no meaning");
         let row = (kind.to_owned(), default.trim_matches('`').to_owned());
-        assert!(
-            rows.insert(key.to_owned(), row).is_none(),
-            "{key} is there twice"
-        );
+        assert!(rows.insert(key.to_owned(), row).is_none(), "{key} is there twice");
     }
     rows
 }
@@ -38,17 +35,10 @@ fn the_reference_has_every_key_with_its_kind_and_default_and_no_other() {
         .collect();
     let documented = documented();
     for (key, row) in &known {
-        assert_eq!(
-            documented.get(key),
-            Some(row),
-            "docs/configuration.md: {key}"
-        );
+        assert_eq!(documented.get(key), Some(row), "docs/configuration.md: {key}");
     }
     for key in documented.keys() {
-        assert!(
-            known.contains_key(key),
-            "docs/configuration.md has a key too many: {key}"
-        );
+        assert!(known.contains_key(key), "docs/configuration.md has a key too many: {key}");
     }
 }
 
@@ -56,9 +46,7 @@ fn the_reference_has_every_key_with_its_kind_and_default_and_no_other() {
 fn the_reference_names_every_preset_and_its_variable() {
     let catalog = preset::read_catalog(&CATALOG).ok().unwrap();
     for (name, preset) in &catalog.presets {
-        let row = REFERENCE
-            .lines()
-            .find(|line| line.starts_with(&format!("| {name} |")));
+        let row = REFERENCE.lines().find(|line| line.starts_with(&format!("| {name} |")));
         let row = row.unwrap_or_else(|| panic!("no row for {name}"));
         if let Some(url) = &preset.base_url {
             assert!(row.contains(&format!("`{url}`")), "{name}");
@@ -75,11 +63,8 @@ fn the_reference_names_every_preset_and_its_variable() {
 #[test]
 fn the_references_examples_load() {
     let environment = |name: &str| Some(format!("secret of {name}"));
-    let blocks: Vec<&str> = REFERENCE
-        .split("```toml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .collect();
+    let blocks: Vec<&str> =
+        REFERENCE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!blocks.is_empty());
     for block in blocks {
         let directory = written(block);

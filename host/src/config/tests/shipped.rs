@@ -23,19 +23,10 @@ fn the_shipped_configuration_loads_with_no_key_at_all() {
     let config = config(SHIPPED);
     assert_eq!(config.models["demo"].endpoints[0].name(), "sim/demo");
     assert_eq!(config.query_sink.as_deref(), Some("store"));
-    assert!(
-        config.models["small"]
-            .endpoints
-            .iter()
-            .all(|endpoint| endpoint.price.is_some())
-    );
+    assert!(config.models["small"].endpoints.iter().all(|endpoint| endpoint.price.is_some()));
     let notices = notices(&config);
     assert_eq!(notices.len(), 2, "{notices:?}");
-    assert!(
-        notices
-            .iter()
-            .all(|notice| notice.contains("_API_KEY is not set"))
-    );
+    assert!(notices.iter().all(|notice| notice.contains("_API_KEY is not set")));
 }
 
 #[test]
@@ -53,14 +44,7 @@ fn the_examples_in_the_shipped_configuration_are_right() {
     };
     assert_eq!(config.notices, []);
     assert_eq!(config.functions["summarize"].variants.len(), 2);
-    assert_eq!(
-        (
-            config.keys.len(),
-            config.sinks.len(),
-            config.providers.len()
-        ),
-        (1, 2, 4)
-    );
+    assert_eq!((config.keys.len(), config.sinks.len(), config.providers.len()), (1, 2, 4));
     assert!(config.plugins.contains_key("my-policy") && config.routers.contains_key("mine"));
 }
 
@@ -74,11 +58,7 @@ fn every_preset_is_a_provider_without_further_words() {
         let config = config(&format!("[providers.{name}]\n{url}\n"));
         let provider = &config.providers[name];
         assert!(config.plugins.contains_key(&provider.plugin), "{name}");
-        assert_eq!(
-            provider.base_url.is_none(),
-            provider.plugin == "provider-sim",
-            "{name}"
-        );
+        assert_eq!(provider.base_url.is_none(), provider.plugin == "provider-sim", "{name}");
     }
 }
 
@@ -98,22 +78,14 @@ fn every_model_of_the_catalog_belongs_to_a_preset_and_has_a_price() {
 #[test]
 fn what_the_catalog_grants_is_for_bundled_plugins() {
     let catalog = preset::read_catalog(&CATALOG).ok().unwrap();
-    assert!(
-        catalog
-            .grants
-            .keys()
-            .all(|name| BUNDLED.contains(&name.as_str()))
-    );
+    assert!(catalog.grants.keys().all(|name| BUNDLED.contains(&name.as_str())));
 }
 
 #[test]
 fn a_broken_catalog_is_reported_like_a_broken_configuration() {
     let directory = written("[providers.sim]\n");
     let path = directory.path().join("torana.toml");
-    let catalog = [
-        ("providers.toml", "[presets.a]\nbaseurl = 1\n"),
-        ("x.toml", ""),
-    ];
+    let catalog = [("providers.toml", "[presets.a]\nbaseurl = 1\n"), ("x.toml", "")];
     let problems = load(path.to_str().unwrap(), &environment, &BUNDLED, &catalog).unwrap_err();
     assert_eq!(
         problems.to_string(),
@@ -127,12 +99,7 @@ fn a_broken_catalog_is_reported_like_a_broken_configuration() {
 /// Without the prices, which would be parsed a thousand times.
 fn load_quickly(path: &Path) {
     let [providers, _, plugins] = CATALOG;
-    let _ = load(
-        path.to_str().unwrap(),
-        &environment,
-        &BUNDLED,
-        &[providers, plugins],
-    );
+    let _ = load(path.to_str().unwrap(), &environment, &BUNDLED, &[providers, plugins]);
 }
 
 #[test]

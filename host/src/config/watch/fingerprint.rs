@@ -63,10 +63,7 @@ impl Fingerprints {
                 files.insert(path.clone(), self.look(path));
             }
         }
-        Self {
-            asked: paths.to_vec(),
-            files,
-        }
+        Self { asked: paths.to_vec(), files }
     }
 
     /// Whether anything that both were asked for changed, came or went.
@@ -76,9 +73,7 @@ impl Fingerprints {
         let belongs = |file: &PathBuf| {
             let same_directory =
                 |asked: &PathBuf| is_pattern(asked) && asked.parent() == file.parent();
-            shared
-                .iter()
-                .any(|asked| *asked == file || same_directory(asked))
+            shared.iter().any(|asked| *asked == file || same_directory(asked))
         };
         let files = self.files.keys().chain(before.files.keys());
         files.filter(|file| belongs(file)).any(|file| {
@@ -101,15 +96,9 @@ impl Fingerprints {
         }
         let is_fresh = stamp.modified.is_some_and(|modified| {
             // A time stamp in the future proves nothing either.
-            modified
-                .elapsed()
-                .map_or(true, |age| age < CLOCK_RESOLUTION)
+            modified.elapsed().map_or(true, |age| age < CLOCK_RESOLUTION)
         });
-        Some(Fingerprint {
-            stamp,
-            is_fresh,
-            sha256: hash(path).ok().flatten(),
-        })
+        Some(Fingerprint { stamp, is_fresh, sha256: hash(path).ok().flatten() })
     }
 }
 

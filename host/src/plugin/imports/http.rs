@@ -21,9 +21,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 
 use super::GuestState;
-use crate::plugin::bindings::host::torana::host::http::{
-    Error, Header, Host, Request, Response,
-};
+use crate::plugin::bindings::host::torana::host::http::{Error, Header, Host, Request, Response};
 use crate::upstream::address;
 
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -65,8 +63,7 @@ impl Origin {
 
     /// The operator named a private place in so many words.
     fn names_private(&self) -> bool {
-        self.host == "localhost"
-            || self.host.parse::<IpAddr>().is_ok_and(address::is_private)
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(address::is_private)
     }
 }
 
@@ -84,8 +81,11 @@ impl HttpClient {
             .filter_map(|origin| Uri::from_str(origin).ok())
             .filter_map(|uri| Origin::of(&uri))
             .collect();
-        let private_names =
-            origins.iter().filter(|origin| origin.names_private()).map(|o| o.host.clone()).collect();
+        let private_names = origins
+            .iter()
+            .filter(|origin| origin.names_private())
+            .map(|o| o.host.clone())
+            .collect();
         let mut connector = HttpConnector::new_with_resolver(PublicResolver { private_names });
         connector.enforce_http(false);
         connector.set_nodelay(true);

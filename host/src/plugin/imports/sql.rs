@@ -62,9 +62,8 @@ impl Database {
         for statement in statements {
             let mut prepared = transaction.prepare_cached(&statement.sql).map_err(understand)?;
             let parameters = statement.parameters.iter().map(to_sqlite);
-            let rows = prepared
-                .execute(rusqlite::params_from_iter(parameters))
-                .map_err(understand)?;
+            let rows =
+                prepared.execute(rusqlite::params_from_iter(parameters)).map_err(understand)?;
             changed.push(rows as u64);
         }
         transaction.commit().map_err(understand)?;
@@ -77,8 +76,7 @@ impl Database {
         if !prepared.readonly() {
             return Err(Error::Statement("query only reads; use execute".into()));
         }
-        let columns: Vec<String> =
-            prepared.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
         let parameters = statement.parameters.iter().map(to_sqlite);
         let mut cursor =
             prepared.query(rusqlite::params_from_iter(parameters)).map_err(understand)?;
@@ -125,7 +123,9 @@ async fn blocking<R: Send + 'static>(
     work: impl FnOnce(&Database) -> Result<R, Error> + Send + 'static,
 ) -> Result<R, Error> {
     let Some(database) = database else {
-        return Err(Error::Storage("this plugin has no database: its settings name no `path`".into()));
+        return Err(Error::Storage(
+            "this plugin has no database: its settings name no `path`".into(),
+        ));
     };
     tokio::task::spawn_blocking(move || work(&database))
         .await
@@ -192,10 +192,7 @@ mod tests {
         let (_directory, database) = database();
         database.execute(&[statement("CREATE TABLE t (a INTEGER PRIMARY KEY)", vec![])]).unwrap();
         let insert = |value| statement("INSERT INTO t VALUES (?1)", vec![Value::Integer(value)]);
-        assert!(matches!(
-            database.execute(&[insert(1), insert(1)]),
-            Err(Error::Constraint(_))
-        ));
+        assert!(matches!(database.execute(&[insert(1), insert(1)]), Err(Error::Constraint(_))));
         let rows = database.query(&statement("SELECT count(*) FROM t", vec![])).unwrap();
         assert!(matches!(rows.rows.first().unwrap().first(), Some(Value::Integer(0))));
     }

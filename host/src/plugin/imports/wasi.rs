@@ -55,9 +55,8 @@ pub(super) fn link(linker: &mut Linker<GuestState>) -> Result<()> {
 
 fn cli(linker: &mut Linker<GuestState>) -> Result<()> {
     let mut environment = linker.instance("wasi:cli/environment@0.2.0")?;
-    environment.func_wrap("get-environment", |_: Context<'_>, ()| {
-        Ok((Vec::<(String, String)>::new(),))
-    })?;
+    environment
+        .func_wrap("get-environment", |_: Context<'_>, ()| Ok((Vec::<(String, String)>::new(),)))?;
     environment.func_wrap("get-arguments", |_: Context<'_>, ()| Ok((Vec::<String>::new(),)))?;
     environment.func_wrap("initial-cwd", |_: Context<'_>, ()| Ok((None::<String>,)))?;
 
@@ -131,13 +130,9 @@ fn io(linker: &mut Linker<GuestState>) -> Result<()> {
     )?;
     streams.func_wrap(
         "[method]output-stream.check-write",
-        |_: Context<'_>, (_,): (Resource<OutputStream>,)| {
-            Ok((Ok::<_, StreamError>(WRITE_PERMIT),))
-        },
+        |_: Context<'_>, (_,): (Resource<OutputStream>,)| Ok((Ok::<_, StreamError>(WRITE_PERMIT),)),
     )?;
-    for write in
-        ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"]
-    {
+    for write in ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"] {
         streams.func_wrap(
             write,
             |mut context: Context<'_>, (_, bytes): (Resource<OutputStream>, Vec<u8>)| {

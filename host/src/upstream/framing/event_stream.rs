@@ -26,12 +26,7 @@ pub(super) struct Cutter {
 
 impl Cutter {
     pub(super) fn new(max_frame_bytes: usize) -> Self {
-        Self {
-            prelude: [0; PRELUDE_BYTES],
-            seen: 0,
-            total: None,
-            max_frame_bytes,
-        }
+        Self { prelude: [0; PRELUDE_BYTES], seen: 0, total: None, max_frame_bytes }
     }
 
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, FramingError> {
@@ -61,9 +56,7 @@ impl Cutter {
         let lengths = prelude.0.get(..8).unwrap_or_default();
         let (total, headers, checksum) = (prelude.u32()?, prelude.u32()?, prelude.u32()?);
         if crc32fast::hash(lengths) != checksum {
-            return Err(FramingError::Checksum {
-                part: MessagePart::Prelude,
-            });
+            return Err(FramingError::Checksum { part: MessagePart::Prelude });
         }
         let smallest = (headers as usize).saturating_add(PRELUDE_BYTES + CHECKSUM_BYTES);
         if (total as usize) < smallest {
@@ -72,9 +65,7 @@ impl Cutter {
             });
         }
         if total as usize > self.max_frame_bytes {
-            return Err(FramingError::TooLong {
-                limit: self.max_frame_bytes,
-            });
+            return Err(FramingError::TooLong { limit: self.max_frame_bytes });
         }
         Ok(total as usize)
     }
@@ -82,13 +73,9 @@ impl Cutter {
 
 /// A whole message, cut by its length, as a frame.
 pub(super) fn parse(raw: Bytes) -> Result<Frame, FramingError> {
-    let (body, checksum) = raw
-        .split_last_chunk::<CHECKSUM_BYTES>()
-        .ok_or(SHORT_MESSAGE)?;
+    let (body, checksum) = raw.split_last_chunk::<CHECKSUM_BYTES>().ok_or(SHORT_MESSAGE)?;
     if crc32fast::hash(body) != u32::from_be_bytes(*checksum) {
-        return Err(FramingError::Checksum {
-            part: MessagePart::Message,
-        });
+        return Err(FramingError::Checksum { part: MessagePart::Message });
     }
     let mut reader = Reader(body);
     reader.u32()?;
@@ -110,9 +97,8 @@ pub(super) fn parse(raw: Bytes) -> Result<Frame, FramingError> {
     })
 }
 
-const SHORT_MESSAGE: FramingError = FramingError::Malformed {
-    reason: "a length points outside the message",
-};
+const SHORT_MESSAGE: FramingError =
+    FramingError::Malformed { reason: "a length points outside the message" };
 
 /// The headers that say what a message is.
 #[derive(Default)]
@@ -198,17 +184,15 @@ impl<'a> Reader<'a> {
             7 => {
                 let length = usize::from(self.u16()?);
                 let text = std::str::from_utf8(self.take(length)?);
-                return text.map(Some).map_err(|_| FramingError::Malformed {
-                    reason: "a header is not UTF-8",
-                });
+                return text
+                    .map(Some)
+                    .map_err(|_| FramingError::Malformed { reason: "a header is not UTF-8" });
             }
             // timestamp, UUID
             8 => 8,
             9 => 16,
             _ => {
-                return Err(FramingError::Malformed {
-                    reason: "a header has an unknown type",
-                });
+                return Err(FramingError::Malformed { reason: "a header has an unknown type" });
             }
         };
         self.take(length)?;

@@ -49,11 +49,5 @@ fn frame(raw: Bytes, complete: bool) -> Frame {
         }
         Some(_) => (FrameKind::Foreign, raw.clone()),
     };
-    Frame {
-        raw,
-        event: None,
-        data,
-        kind,
-        complete,
-    }
+    Frame { raw, event: None, data, kind, complete }
 }

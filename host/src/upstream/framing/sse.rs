@@ -209,13 +209,7 @@ impl Fields {
             Data::Line(range) => (FrameKind::Event, raw.slice(range)),
             Data::Joined(lines) => (FrameKind::Event, lines.freeze()),
         };
-        Frame {
-            raw,
-            event: self.event,
-            data,
-            kind,
-            complete,
-        }
+        Frame { raw, event: self.event, data, kind, complete }
     }
 }
 
@@ -236,11 +230,5 @@ impl Data {
 }
 
 fn foreign(raw: Bytes, complete: bool) -> Frame {
-    Frame {
-        data: raw.clone(),
-        raw,
-        event: None,
-        kind: FrameKind::Foreign,
-        complete,
-    }
+    Frame { data: raw.clone(), raw, event: None, kind: FrameKind::Foreign, complete }
 }

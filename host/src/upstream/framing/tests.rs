@@ -1,7 +1,4 @@
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should say where"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -87,19 +84,11 @@ fn every_line_end_ends_a_line() {
 
 #[test]
 fn comments_and_fields_without_data_are_passed_on_but_are_no_events() {
-    let frames = whole(
-        Framing::Sse,
-        b": ping\n\nid: 7\nretry: 10\n\nevent: x\n\ndata\n\n",
-    );
+    let frames = whole(Framing::Sse, b": ping\n\nid: 7\nretry: 10\n\nevent: x\n\ndata\n\n");
     let kinds: Vec<FrameKind> = frames.iter().map(|frame| frame.kind).collect();
     assert_eq!(
         kinds,
-        [
-            FrameKind::Comment,
-            FrameKind::Comment,
-            FrameKind::Comment,
-            FrameKind::Event
-        ]
+        [FrameKind::Comment, FrameKind::Comment, FrameKind::Comment, FrameKind::Event]
     );
     assert_eq!(frames[2].event.as_deref(), Some("x"));
     assert_eq!(frames[3].data, "");
@@ -171,10 +160,8 @@ fn too_long_frame_is_an_error_in_every_framing_and_stays_one() {
 #[test]
 fn lines_are_values_and_what_is_no_json_is_foreign() {
     let frames = whole(Framing::Ndjson, b"\r\n{\"a\":1}\r\n\n[2]\n<html>\n{\"b\"");
-    let seen: Vec<_> = frames
-        .iter()
-        .map(|frame| (frame.kind, frame.complete, &frame.data[..]))
-        .collect();
+    let seen: Vec<_> =
+        frames.iter().map(|frame| (frame.kind, frame.complete, &frame.data[..])).collect();
     assert_eq!(
         seen,
         [
@@ -208,39 +195,23 @@ fn message(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn messages_give_their_type_and_payload() {
-    let mut input = message(
-        &[(":message-type", "event"), (":event-type", "chunk")],
-        b"{}",
-    );
+    let mut input = message(&[(":message-type", "event"), (":event-type", "chunk")], b"{}");
     input.extend(message(
-        &[
-            (":message-type", "exception"),
-            (":exception-type", "throttlingException"),
-        ],
+        &[(":message-type", "exception"), (":exception-type", "throttlingException")],
         b"{\"message\":\"slow down\"}",
     ));
     input.extend(message(
-        &[
-            (":message-type", "error"),
-            (":error-code", "500"),
-            (":error-message", "broken"),
-        ],
+        &[(":message-type", "error"), (":error-code", "500"), (":error-message", "broken")],
         b"",
     ));
     let frames = whole(Framing::AwsEventStream, &input);
-    let seen: Vec<_> = frames
-        .iter()
-        .map(|frame| (frame.kind, frame.event.as_deref(), &frame.data[..]))
-        .collect();
+    let seen: Vec<_> =
+        frames.iter().map(|frame| (frame.kind, frame.event.as_deref(), &frame.data[..])).collect();
     assert_eq!(
         seen,
         [
             (FrameKind::Event, Some("chunk"), &b"{}"[..]),
-            (
-                FrameKind::Exception,
-                Some("throttlingException"),
-                b"{\"message\":\"slow down\"}"
-            ),
+            (FrameKind::Exception, Some("throttlingException"), b"{\"message\":\"slow down\"}"),
             (FrameKind::Exception, Some("500"), b"broken"),
         ]
     );

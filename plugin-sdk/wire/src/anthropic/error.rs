@@ -12,16 +12,10 @@ use crate::failure::{Account, excerpt};
 pub fn decode(status: u16, retry_after_ms: Option<u64>, body: &[u8]) -> CallError {
     let account = match serde_json::from_slice::<Value>(body) {
         Ok(value) => match account(value.get("error").unwrap_or(&value)) {
-            account if account.message.is_empty() => Account {
-                message: excerpt(body),
-                ..account
-            },
+            account if account.message.is_empty() => Account { message: excerpt(body), ..account },
             account => account,
         },
-        Err(_) => Account {
-            message: excerpt(body),
-            ..Account::default()
-        },
+        Err(_) => Account { message: excerpt(body), ..Account::default() },
     };
     account.into_error(status, retry_after_ms)
 }
@@ -36,18 +30,8 @@ pub(super) fn decode_inner(error: &Value) -> CallError {
 }
 
 fn account(error: &Value) -> Account {
-    let text = |key: &str| {
-        error
-            .get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    Account {
-        message: text("message"),
-        code: String::new(),
-        class: text("type"),
-    }
+    let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Account { message: text("message"), code: String::new(), class: text("type") }
 }
 
 #[cfg(test)]
@@ -81,11 +65,7 @@ mod tests {
         ];
         for (status, class, message, kind) in expected {
             let error = decode(status, Some(5), &body(class, message));
-            assert_eq!(
-                (error.kind, error.message.as_str()),
-                (kind, message),
-                "{class}"
-            );
+            assert_eq!((error.kind, error.message.as_str()), (kind, message), "{class}");
             assert_eq!(error.provider_code.as_deref(), Some(class));
             assert_eq!(error.retry_after_ms, Some(5));
         }
@@ -99,11 +79,6 @@ mod tests {
 
     #[test]
     fn web_page_is_cut() {
-        assert_eq!(
-            decode(502, None, "<p>".repeat(500).as_bytes())
-                .message
-                .len(),
-            300
-        );
+        assert_eq!(decode(502, None, "<p>".repeat(500).as_bytes()).message.len(), 300);
     }
 }

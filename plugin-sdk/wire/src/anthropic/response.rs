@@ -15,16 +15,12 @@ pub fn decode(body: &[u8]) -> Result<Response, CallError> {
     let mut fields: Map<String, Value> = serde_json::from_slice(body)
         .map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
     if fields.get("type").is_some_and(|kind| kind == "error") {
-        return Err(error::decode_inner(
-            fields.get("error").unwrap_or(&Value::Null),
-        ));
+        return Err(error::decode_inner(fields.get("error").unwrap_or(&Value::Null)));
     }
     let Some(Value::Array(content)) = fields.shift_remove("content") else {
         return Err(malformed("the body has no array of content".into()));
     };
-    let usage = fields
-        .shift_remove("usage")
-        .filter(|usage| !usage.is_null());
+    let usage = fields.shift_remove("usage").filter(|usage| !usage.is_null());
     let usage: Option<WireUsage> = usage
         .map(serde_json::from_value)
         .transpose()
@@ -45,24 +41,14 @@ pub fn decode(body: &[u8]) -> Result<Response, CallError> {
 /// A content block that came whole.
 pub(super) fn block(value: Value) -> Block {
     let Value::Object(mut fields) = value else {
-        return Block::Other {
-            dialect: DIALECT.into(),
-            value,
-        };
+        return Block::Other { dialect: DIALECT.into(), value };
     };
-    let kind = fields
-        .get("type")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
     match kind {
         "text" => {
             let text = take_text(&mut fields, "text").unwrap_or_default();
             fields.retain(|key, value| key != "type" && !value.is_null());
-            Block::Text {
-                text,
-                cache: None,
-                extra: fields,
-            }
+            Block::Text { text, cache: None, extra: fields }
         }
         "thinking" => Block::Reasoning {
             text: take_text(&mut fields, "thinking").unwrap_or_default(),
@@ -77,15 +63,10 @@ pub(super) fn block(value: Value) -> Block {
         "tool_use" => Block::ToolCall {
             id: take_text(&mut fields, "id").unwrap_or_default(),
             name: take_text(&mut fields, "name").unwrap_or_default(),
-            arguments: fields
-                .get("input")
-                .map_or_else(|| "{}".into(), Value::to_string),
+            arguments: fields.get("input").map_or_else(|| "{}".into(), Value::to_string),
             cache: None,
         },
-        _ => Block::Other {
-            dialect: DIALECT.into(),
-            value: Value::Object(fields),
-        },
+        _ => Block::Other { dialect: DIALECT.into(), value: Value::Object(fields) },
     }
 }
 
@@ -136,14 +117,8 @@ mod tests {
                 ..Usage::default()
             })
         );
-        assert_eq!(
-            Value::from(response.extra),
-            json!({"container": {"id": "c"}})
-        );
-        let citations = json!({"citations": [{"url": "u"}]})
-            .as_object()
-            .unwrap()
-            .clone();
+        assert_eq!(Value::from(response.extra), json!({"container": {"id": "c"}}));
+        let citations = json!({"citations": [{"url": "u"}]}).as_object().unwrap().clone();
         let server_tool =
             json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
         assert_eq!(
@@ -159,21 +134,14 @@ mod tests {
                     signature: None,
                     encrypted: Some("enc".into())
                 },
-                Block::Text {
-                    text: "hi".into(),
-                    cache: None,
-                    extra: citations
-                },
+                Block::Text { text: "hi".into(), cache: None, extra: citations },
                 Block::ToolCall {
                     id: "t".into(),
                     name: "f".into(),
                     arguments: r#"{"a":1}"#.into(),
                     cache: None
                 },
-                Block::Other {
-                    dialect: DIALECT.into(),
-                    value: server_tool
-                },
+                Block::Other { dialect: DIALECT.into(), value: server_tool },
             ]
         );
     }
@@ -181,10 +149,7 @@ mod tests {
     #[test]
     fn bodies_that_are_no_message_are_refused() {
         for body in ["", "[]", "{}", r#"{"content":"x"}"#] {
-            assert_eq!(
-                decode(body.as_bytes()).unwrap_err().kind,
-                CallErrorKind::MalformedResponse
-            );
+            assert_eq!(decode(body.as_bytes()).unwrap_err().kind, CallErrorKind::MalformedResponse);
         }
         let error =
             decode(br#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#);

@@ -27,12 +27,10 @@ impl WireUsage {
     /// Takes over whatever `later` says.
     pub(super) fn update(&mut self, later: Self) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens = later
-            .cache_creation_input_tokens
-            .or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = later
-            .cache_read_input_tokens
-            .or(self.cache_read_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens =
+            later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
@@ -45,9 +43,7 @@ impl From<WireUsage> for Usage {
         let fresh = wire.input_tokens.unwrap_or_default();
         let details = wire.output_tokens_details.unwrap_or_default();
         Self {
-            input: fresh
-                .saturating_add(cached_input)
-                .saturating_add(cache_write),
+            input: fresh.saturating_add(cached_input).saturating_add(cache_write),
             output: wire.output_tokens.unwrap_or_default(),
             cached_input,
             cache_write,

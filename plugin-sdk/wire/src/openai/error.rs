@@ -15,20 +15,11 @@ use crate::failure::{Account, excerpt};
 pub fn decode(status: u16, retry_after_ms: Option<u64>, body: &[u8]) -> CallError {
     let account = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => match account(&fields) {
-            account if account.message.is_empty() => Account {
-                message: excerpt(body),
-                ..account
-            },
+            account if account.message.is_empty() => Account { message: excerpt(body), ..account },
             account => account,
         },
-        Ok(Value::String(message)) => Account {
-            message,
-            ..Account::default()
-        },
-        _ => Account {
-            message: excerpt(body),
-            ..Account::default()
-        },
+        Ok(Value::String(message)) => Account { message, ..Account::default() },
+        _ => Account { message: excerpt(body), ..Account::default() },
     };
     account.into_error(status, retry_after_ms)
 }
@@ -41,22 +32,14 @@ pub(super) fn decode_inner(error: Value) -> CallError {
 
 /// An error body for a client. `type` follows from the status.
 pub fn encode(status: u16, message: &str, code: &str, param: Option<&str>) -> Vec<u8> {
-    let error = ErrorBody {
-        message,
-        r#type: class(status),
-        param,
-        code,
-    };
+    let error = ErrorBody { message, r#type: class(status), param, code };
     serde_json::to_vec(&Envelope { error }).unwrap_or_default()
 }
 
 /// An error body for a failure after the status line has gone.
 pub(super) fn write(error: &CallError, out: &mut Vec<u8>) {
     let status = error.status.unwrap_or_else(|| status_of(error.kind));
-    let code = error
-        .provider_code
-        .as_deref()
-        .unwrap_or_else(|| error.kind.as_str());
+    let code = error.provider_code.as_deref().unwrap_or_else(|| error.kind.as_str());
     out.extend(encode(status, &error.message, code, None));
 }
 
@@ -177,15 +160,9 @@ mod tests {
     #[test]
     fn code_says_more_than_the_status() {
         let body = |code: &str| format!(r#"{{"error":{{"message":"m","code":"{code}"}}}}"#);
-        assert_eq!(
-            kind(400, &body("context_length_exceeded")),
-            Kind::ContextLength
-        );
+        assert_eq!(kind(400, &body("context_length_exceeded")), Kind::ContextLength);
         assert_eq!(kind(400, &body("content_filter")), Kind::ContentFilter);
-        assert_eq!(
-            kind(400, &body("content_policy_violation")),
-            Kind::ContentFilter
-        );
+        assert_eq!(kind(400, &body("content_policy_violation")), Kind::ContentFilter);
         assert_eq!(kind(429, &body("insufficient_quota")), Kind::Permission);
         assert_eq!(kind(429, &body("rate_limit_exceeded")), Kind::RateLimited);
     }
@@ -203,22 +180,13 @@ mod tests {
         let error = decode(429, Some(1500), body);
         assert_eq!(error.message, "slow down");
         assert_eq!(error.provider_code.as_deref(), Some("rate_limit_exceeded"));
-        assert_eq!(
-            (error.status, error.retry_after_ms),
-            (Some(429), Some(1500))
-        );
+        assert_eq!((error.status, error.retry_after_ms), (Some(429), Some(1500)));
     }
 
     #[test]
     fn other_shapes_give_their_words() {
-        assert_eq!(
-            decode(500, None, br#"{"error":"model crashed"}"#).message,
-            "model crashed"
-        );
-        assert_eq!(
-            decode(404, None, br#"{"detail":"Not Found"}"#).message,
-            "Not Found"
-        );
+        assert_eq!(decode(500, None, br#"{"error":"model crashed"}"#).message, "model crashed");
+        assert_eq!(decode(404, None, br#"{"detail":"Not Found"}"#).message, "Not Found");
         let list = decode(422, None, br#"{"detail":[{"loc":["body"],"msg":"bad"}]}"#);
         assert_eq!(list.message, r#"[{"loc":["body"],"msg":"bad"}]"#);
         assert_eq!(
@@ -232,10 +200,7 @@ mod tests {
         let page = format!("<html>{}</html>", "ü".repeat(5_000));
         let error = decode(502, None, page.as_bytes());
         assert_eq!(error.message.chars().count(), 300);
-        assert_eq!(
-            decode(502, None, &[0xff; 10_000]).message.chars().count(),
-            300
-        );
+        assert_eq!(decode(502, None, &[0xff; 10_000]).message.chars().count(), 300);
     }
 
     #[test]
@@ -246,11 +211,9 @@ mod tests {
 
     #[test]
     fn encoded_error_decodes_to_the_same_kind() {
-        for (status, expected) in [
-            (401, Kind::Authentication),
-            (429, Kind::RateLimited),
-            (500, Kind::Server),
-        ] {
+        for (status, expected) in
+            [(401, Kind::Authentication), (429, Kind::RateLimited), (500, Kind::Server)]
+        {
             let body = encode(status, "no", "some_code", Some("messages"));
             let error = decode(status, None, &body);
             assert_eq!((error.kind, error.message.as_str()), (expected, "no"));

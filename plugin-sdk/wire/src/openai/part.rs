@@ -27,24 +27,15 @@ pub(super) fn decode(
         "text" => {
             let text = take_string(&mut part, "text", path)?;
             let cache = take_cache(&mut part);
-            blocks.push(Block::Text {
-                text,
-                cache,
-                extra: part,
-            });
+            blocks.push(Block::Text { text, cache, extra: part });
         }
-        "refusal" => blocks.push(Block::Refusal {
-            text: take_string(&mut part, "refusal", path)?,
-        }),
+        "refusal" => blocks.push(Block::Refusal { text: take_string(&mut part, "refusal", path)? }),
         "image_url" | "video_url" | "audio_url" | "input_audio" | "file" => {
             media(&kind, part, path, blocks)?;
         }
         _ => {
             part.insert("type".into(), Value::String(kind));
-            blocks.push(Block::Other {
-                dialect: DIALECT.into(),
-                value: Value::Object(part),
-            });
+            blocks.push(Block::Other { dialect: DIALECT.into(), value: Value::Object(part) });
         }
     }
     Ok(())
@@ -69,10 +60,7 @@ fn media(
         "input_audio" => {
             let format = take_optional_string(&mut body, "format", &path)?;
             let data = take_string(&mut body, "data", &path)?;
-            (
-                MediaSource::Inline { data },
-                format.map(|format| audio_mime_type(&format)),
-            )
+            (MediaSource::Inline { data }, format.map(|format| audio_mime_type(&format)))
         }
         "file" => match take_optional_string(&mut body, "file_data", &path)? {
             Some(data) => file_data(data),
@@ -103,24 +91,17 @@ fn media(
         part.insert(kind.to_owned(), Value::Object(body));
     }
     if !part.is_empty() {
-        blocks.push(Block::Other {
-            dialect: FIELDS.into(),
-            value: Value::Object(part),
-        });
+        blocks.push(Block::Other { dialect: FIELDS.into(), value: Value::Object(part) });
     }
     Ok(())
 }
 
 /// A `data:` URL becomes inline data; any other stays a URL.
 fn url(url: String) -> (MediaSource, Option<String>) {
-    let inline = url
-        .strip_prefix("data:")
-        .and_then(|rest| rest.split_once(";base64,"));
+    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
     match inline {
         Some((mime_type, data)) => (
-            MediaSource::Inline {
-                data: data.to_owned(),
-            },
+            MediaSource::Inline { data: data.to_owned() },
             (!mime_type.is_empty()).then(|| mime_type.to_owned()),
         ),
         None => (MediaSource::Url { url }, None),
@@ -129,14 +110,8 @@ fn url(url: String) -> (MediaSource, Option<String>) {
 
 /// OpenAI takes a `data:` URL, others also bare base64 or a URL.
 fn file_data(data: String) -> (MediaSource, Option<String>) {
-    let is_url = ["data:", "http://", "https://"]
-        .iter()
-        .any(|scheme| data.starts_with(scheme));
-    if is_url {
-        url(data)
-    } else {
-        (MediaSource::Inline { data }, None)
-    }
+    let is_url = ["data:", "http://", "https://"].iter().any(|scheme| data.starts_with(scheme));
+    if is_url { url(data) } else { (MediaSource::Inline { data }, None) }
 }
 
 fn audio_mime_type(format: &str) -> String {
@@ -162,9 +137,7 @@ pub(super) fn take_cache(fields: &mut Map<String, Value>) -> Option<CacheMarker>
     let known = control.keys().all(|key| key == "type" || key == "ttl")
         && control.get("type")? == "ephemeral"
         && ttl.is_none_or(Value::is_string);
-    let marker = CacheMarker {
-        ttl: ttl.and_then(Value::as_str).map(str::to_owned),
-    };
+    let marker = CacheMarker { ttl: ttl.and_then(Value::as_str).map(str::to_owned) };
     if !known {
         return None;
     }
@@ -192,25 +165,15 @@ impl<'a> Part<'a> {
     /// Of a block that is a content part here. `next` is the block after it.
     pub(super) fn of(block: &'a Block, next: Option<&'a Block>) -> Option<Self> {
         match block {
-            Block::Text { text, cache, extra } => Some(Self::Text {
-                text,
-                cache: cache.as_ref(),
-                extra: Fields::new(extra),
-            }),
+            Block::Text { text, cache, extra } => {
+                Some(Self::Text { text, cache: cache.as_ref(), extra: Fields::new(extra) })
+            }
             Block::Media { cache, .. } => {
                 let fields = fields_of(next);
                 let (key, body) = MediaBody::of(block)?;
-                let body = MediaBody {
-                    fields: fields.nested(key),
-                    ..body
-                };
+                let body = MediaBody { fields: fields.nested(key), ..body };
                 let fields = fields.except(MEDIA_KEYS);
-                Some(Self::Media {
-                    key,
-                    body,
-                    cache: cache.as_ref(),
-                    fields,
-                })
+                Some(Self::Media { key, body, cache: cache.as_ref(), fields })
             }
             Block::Other { dialect, value } if dialect == DIALECT => Some(Self::Other(value)),
             _ => None,
@@ -220,11 +183,7 @@ impl<'a> Part<'a> {
     /// Nothing but text.
     pub(super) fn plain_text(&self) -> Option<&'a str> {
         match self {
-            Self::Text {
-                text,
-                cache: None,
-                extra,
-            } if extra.iter().next().is_none() => Some(text),
+            Self::Text { text, cache: None, extra } if extra.iter().next().is_none() => Some(text),
             _ => None,
         }
     }
@@ -239,12 +198,7 @@ impl Serialize for Part<'_> {
                 map.serialize_entry("text", text)?;
                 (cache, extra)
             }
-            Self::Media {
-                key,
-                body,
-                cache,
-                fields,
-            } => {
+            Self::Media { key, body, cache, fields } => {
                 map.serialize_entry("type", key)?;
                 map.serialize_entry(key, body)?;
                 (cache, fields)
@@ -301,23 +255,12 @@ impl<'a> MediaBody<'a> {
     /// The part's type with its body. Only the `file` part can name an uploaded file, of
     /// whatever kind it is.
     fn of(block: &'a Block) -> Option<(&'static str, Self)> {
-        let Block::Media {
-            kind,
-            source,
-            mime_type,
-            filename,
-            detail,
-            ..
-        } = block
-        else {
+        let Block::Media { kind, source, mime_type, filename, detail, .. } = block else {
             return None;
         };
         let mime_type = mime_type.as_deref();
-        let mut body = Self {
-            filename: filename.as_deref(),
-            detail: detail.as_deref(),
-            ..Self::default()
-        };
+        let mut body =
+            Self { filename: filename.as_deref(), detail: detail.as_deref(), ..Self::default() };
         let key = match (kind, source) {
             (_, MediaSource::Id { id }) => {
                 body.file_id = Some(id);
@@ -341,10 +284,9 @@ impl<'a> MediaBody<'a> {
             }
             (kind, source) => {
                 body.url = Some(match source {
-                    MediaSource::Inline { data } => Url::Data {
-                        mime_type: mime_type.unwrap_or_default(),
-                        data,
-                    },
+                    MediaSource::Inline { data } => {
+                        Url::Data { mime_type: mime_type.unwrap_or_default(), data }
+                    }
                     MediaSource::Url { url } | MediaSource::Id { id: url } => Url::Plain(url),
                 });
                 match kind {

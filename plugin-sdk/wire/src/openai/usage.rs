@@ -58,11 +58,7 @@ impl From<WireUsage> for Usage {
             && wire.total_tokens.0 == input.saturating_add(visible).saturating_add(reasoning);
         Self {
             input,
-            output: if beside {
-                visible.saturating_add(reasoning)
-            } else {
-                visible
-            },
+            output: if beside { visible.saturating_add(reasoning) } else { visible },
             cached_input: prompt
                 .cached_tokens
                 .or(wire.prompt_cache_hit_tokens)
@@ -70,10 +66,7 @@ impl From<WireUsage> for Usage {
                 .0,
             cache_write: prompt.cache_write_tokens.0,
             reasoning,
-            audio: prompt
-                .audio_tokens
-                .0
-                .saturating_add(completion.audio_tokens.0),
+            audio: prompt.audio_tokens.0.saturating_add(completion.audio_tokens.0),
             cost_usd: wire
                 .cost
                 .and_then(|cost| cost.0)
@@ -158,9 +151,7 @@ struct Cost(Option<f64>);
 
 impl<'de> Deserialize<'de> for Cost {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(
-            deserializer.deserialize_any(Lenient)?.map(Number::as_float),
-        ))
+        Ok(Self(deserializer.deserialize_any(Lenient)?.map(Number::as_float)))
     }
 }
 
@@ -213,9 +204,7 @@ impl<'de> Visitor<'de> for Lenient {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Some(Number::Whole(
-            u64::try_from(value).unwrap_or_default(),
-        )))
+        Ok(Some(Number::Whole(u64::try_from(value).unwrap_or_default())))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
@@ -269,10 +258,7 @@ mod tests {
                 "prompt_tokens_details":{"cached_tokens":290,"audio_tokens":0},
                 "completion_tokens_details":{"reasoning_tokens":196},"cost_in_usd_ticks":1330500}"#,
         );
-        assert_eq!(
-            (usage.input, usage.output, usage.reasoning),
-            (291, 222, 196)
-        );
+        assert_eq!((usage.input, usage.output, usage.reasoning), (291, 222, 196));
         assert_eq!(usage.cached_input, 290);
         assert!((usage.cost_usd.unwrap() - 0.000_133_05).abs() < 1e-12);
     }
@@ -284,12 +270,8 @@ mod tests {
                 "prompt_tokens_details":null,"prompt_cache_hit_tokens":7.0,"reasoning_tokens":"3",
                 "cost":{"total_cost":0.5,"currency":{}}}"#,
         );
-        let expected = Usage {
-            cached_input: 7,
-            reasoning: 3,
-            cost_usd: Some(0.5),
-            ..Usage::default()
-        };
+        let expected =
+            Usage { cached_input: 7, reasoning: 3, cost_usd: Some(0.5), ..Usage::default() };
         assert_eq!(usage, expected);
     }
 

@@ -48,10 +48,7 @@ impl Database for Memory {
     }
 
     fn query(&mut self, statement: &Statement) -> Result<Rows, Error> {
-        let mut prepared = self
-            .connection
-            .prepare(&statement.sql)
-            .map_err(host_error)?;
+        let mut prepared = self.connection.prepare(&statement.sql).map_err(host_error)?;
         let width = prepared.column_count();
         let bound = rusqlite::params_from_iter(statement.parameters.iter().map(Bound));
         let read = |row: &rusqlite::Row<'_>| {
@@ -67,17 +64,11 @@ impl Database for Memory {
                 })
                 .collect()
         };
-        let rows: Vec<Vec<Value>> = prepared
-            .query_map(bound, read)
-            .map_err(host_error)?
-            .map(Result::unwrap)
-            .collect();
+        let rows: Vec<Vec<Value>> =
+            prepared.query_map(bound, read).map_err(host_error)?.map(Result::unwrap).collect();
         if rows.len() > self.most_rows {
             return Err(Error::TooLarge);
         }
-        Ok(Rows {
-            columns: vec![],
-            rows,
-        })
+        Ok(Rows { columns: vec![], rows })
     }
 }

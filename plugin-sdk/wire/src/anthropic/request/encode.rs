@@ -29,11 +29,7 @@ const PASSED: [&str; 8] = [
 /// out, as Anthropic refuses them then.
 pub fn encode(request: &Request, model: &str) -> Vec<u8> {
     let sampling = &request.sampling;
-    let plan = thinking::plan(
-        request.reasoning.as_ref(),
-        sampling.max_output_tokens,
-        model,
-    );
+    let plan = thinking::plan(request.reasoning.as_ref(), sampling.max_output_tokens, model);
     let own_thinking = request.extra.contains_key("thinking");
     let free_sampling = !plan.thinks() && !own_thinking;
     let conversation = Conversation::of(&request.messages);
@@ -45,17 +41,10 @@ pub fn encode(request: &Request, model: &str) -> Vec<u8> {
         messages: conversation.messages,
         tool_choice: tool::encode_choice(request).filter(|_| !tools.is_empty()),
         tools,
-        temperature: sampling
-            .temperature
-            .filter(|_| free_sampling)
-            .map(|value| value.min(1.0)),
+        temperature: sampling.temperature.filter(|_| free_sampling).map(|value| value.min(1.0)),
         top_p: sampling.top_p,
         top_k: sampling.top_k.filter(|_| free_sampling),
-        stop_sequences: sampling
-            .stop
-            .iter()
-            .filter(|text| !text.trim().is_empty())
-            .collect(),
+        stop_sequences: sampling.stop.iter().filter(|text| !text.trim().is_empty()).collect(),
         metadata: user_id(request).map(|user_id| Metadata { user_id }),
         service_tier: service_tier(request),
         thinking: plan.thinking.filter(|_| !own_thinking),
@@ -70,11 +59,7 @@ pub fn encode(request: &Request, model: &str) -> Vec<u8> {
 /// `anthropic-beta`, with commas between.
 pub fn betas(request: &Request) -> Vec<&str> {
     let betas = request.extra.get("betas").and_then(Value::as_array);
-    betas
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+    betas.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 #[derive(Serialize)]

@@ -112,13 +112,7 @@ impl<'a> Conversation<'a> {
         }
         for message in &mut conversation.messages {
             let is_result = |content: &Content<'_>| {
-                matches!(
-                    content,
-                    Content::Known {
-                        body: Body::ToolResult { .. },
-                        ..
-                    }
-                )
+                matches!(content, Content::Known { body: Body::ToolResult { .. }, .. })
             };
             message.content.sort_by_key(|content| !is_result(content));
         }
@@ -137,96 +131,40 @@ impl<'a> Conversation<'a> {
 fn encode(block: &Block) -> Option<Content<'_>> {
     let (body, cache) = match block {
         Block::Text { text, .. } if text.is_empty() => return None,
-        Block::Text { text, cache, extra } => (
-            Body::Text {
-                text,
-                citations: extra.get("citations"),
-            },
-            cache.as_ref(),
-        ),
-        Block::Media {
-            kind,
-            source,
-            mime_type,
-            filename,
-            cache,
-            ..
-        } => {
+        Block::Text { text, cache, extra } => {
+            (Body::Text { text, citations: extra.get("citations") }, cache.as_ref())
+        }
+        Block::Media { kind, source, mime_type, filename, cache, .. } => {
             let source = encode_source(*kind, source, mime_type.as_deref());
             let body = match kind {
                 MediaKind::Image => Body::Image { source },
-                MediaKind::File => Body::Document {
-                    source,
-                    title: filename.as_deref(),
-                },
+                MediaKind::File => Body::Document { source, title: filename.as_deref() },
                 MediaKind::Audio => Body::Audio { source },
                 MediaKind::Video => Body::Video { source },
             };
             (body, cache.as_ref())
         }
-        Block::ToolCall {
-            id,
-            name,
-            arguments,
-            cache,
-        } => (
-            Body::ToolUse {
-                id: valid_id(id),
-                name,
-                input: input(arguments),
-            },
-            cache.as_ref(),
-        ),
-        Block::ToolResult {
-            id,
-            blocks,
-            is_error,
-            cache,
-        } => {
+        Block::ToolCall { id, name, arguments, cache } => {
+            (Body::ToolUse { id: valid_id(id), name, input: input(arguments) }, cache.as_ref())
+        }
+        Block::ToolResult { id, blocks, is_error, cache } => {
             let content = blocks.iter().filter_map(encode).collect();
             let tool_use_id = valid_id(id);
-            (
-                Body::ToolResult {
-                    tool_use_id,
-                    content,
-                    is_error: *is_error,
-                },
-                cache.as_ref(),
-            )
+            (Body::ToolResult { tool_use_id, content, is_error: *is_error }, cache.as_ref())
         }
-        Block::Reasoning {
-            encrypted: Some(data),
-            ..
-        } => (Body::RedactedThinking { data }, None),
-        Block::Reasoning {
-            text,
-            signature: Some(signature),
-            ..
-        } => (
-            Body::Thinking {
-                thinking: text,
-                signature,
-            },
-            None,
-        ),
+        Block::Reasoning { encrypted: Some(data), .. } => (Body::RedactedThinking { data }, None),
+        Block::Reasoning { text, signature: Some(signature), .. } => {
+            (Body::Thinking { thinking: text, signature }, None)
+        }
         Block::Reasoning { .. } => return None,
         Block::Refusal { text } if text.is_empty() => return None,
-        Block::Refusal { text } => (
-            Body::Text {
-                text,
-                citations: None,
-            },
-            None,
-        ),
+        Block::Refusal { text } => (Body::Text { text, citations: None }, None),
         Block::Other { dialect, value } if dialect == DIALECT => {
             return Some(Content::Other(value));
         }
         Block::Other { .. } => return None,
     };
-    Some(Content::Known {
-        body,
-        cache_control: cache.map(CacheControl::from),
-    })
+    Some(Content::Known { body, cache_control: cache.map(CacheControl::from) })
 }
 
 fn encode_source<'a>(
@@ -253,9 +191,7 @@ fn guess_mime_type(kind: MediaKind, data: &str) -> &'static str {
         ("UklGR", "image/webp"),
         ("JVBERi0", "application/pdf"),
     ];
-    let known = signatures
-        .iter()
-        .find(|(signature, _)| data.starts_with(signature));
+    let known = signatures.iter().find(|(signature, _)| data.starts_with(signature));
     match (known, kind) {
         (Some((_, mime_type)), _) => mime_type,
         (None, MediaKind::File) => "application/pdf",
@@ -279,9 +215,8 @@ fn valid_id(id: &str) -> Cow<'_, str> {
     let is_valid = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
     match id.chars().all(is_valid) {
         true => Cow::Borrowed(id),
-        false => id
-            .chars()
-            .map(|character| if is_valid(character) { character } else { '_' })
-            .collect(),
+        false => {
+            id.chars().map(|character| if is_valid(character) { character } else { '_' }).collect()
+        }
     }
 }

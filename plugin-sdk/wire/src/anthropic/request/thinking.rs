@@ -55,19 +55,12 @@ pub(super) fn plan<'a>(
     model: &str,
 ) -> Plan<'a> {
     let max_tokens = limit.unwrap_or(DEFAULT_MAX_TOKENS);
-    let none = Plan {
-        max_tokens,
-        thinking: None,
-        effort: None,
-    };
+    let none = Plan { max_tokens, thinking: None, effort: None };
     let Some(reasoning) = reasoning else {
         return none;
     };
     if effort::is_off(reasoning) {
-        return Plan {
-            thinking: Some(Thinking::Disabled),
-            ..none
-        };
+        return Plan { thinking: Some(Thinking::Disabled), ..none };
     }
     let effort = reasoning.effort.as_deref();
     let Some(budget) = reasoning.budget_tokens.or(effort.map(effort::budget)) else {
@@ -78,9 +71,7 @@ pub(super) fn plan<'a>(
     let takes_effort = version.is_none_or(|version| version >= (4, 6));
     let takes_budget = version.is_some_and(|version| version <= (4, 6));
     if takes_effort && (effort.is_some() || !takes_budget) {
-        let display = version
-            .is_none_or(|version| version > (4, 6))
-            .then_some("summarized");
+        let display = version.is_none_or(|version| version > (4, 6)).then_some("summarized");
         return Plan {
             max_tokens: limit.unwrap_or(DEFAULT_MAX_TOKENS.saturating_add(budget)),
             thinking: Some(Thinking::Adaptive { display }),
@@ -92,9 +83,7 @@ pub(super) fn plan<'a>(
     match limit {
         None => Plan {
             max_tokens: DEFAULT_MAX_TOKENS.saturating_add(budget),
-            thinking: Some(Thinking::Enabled {
-                budget_tokens: budget,
-            }),
+            thinking: Some(Thinking::Enabled { budget_tokens: budget }),
             effort: None,
         },
         // No room for the least of reasoning beside an answer.
@@ -143,17 +132,11 @@ mod tests {
     use super::*;
 
     fn effort(word: &str) -> Option<Reasoning> {
-        Some(Reasoning {
-            effort: Some(word.into()),
-            budget_tokens: None,
-        })
+        Some(Reasoning { effort: Some(word.into()), budget_tokens: None })
     }
 
     fn budget(tokens: u64) -> Option<Reasoning> {
-        Some(Reasoning {
-            effort: None,
-            budget_tokens: Some(tokens),
-        })
+        Some(Reasoning { effort: None, budget_tokens: Some(tokens) })
     }
 
     #[test]
@@ -161,10 +144,7 @@ mod tests {
         assert_eq!(version("claude-opus-4-7-20260416"), Some((4, 7)));
         assert_eq!(version("claude-sonnet-4-20250514"), Some((4, 0)));
         assert_eq!(version("claude-3-7-sonnet-latest"), Some((3, 7)));
-        assert_eq!(
-            version("us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
-            Some((4, 5))
-        );
+        assert_eq!(version("us.anthropic.claude-sonnet-4-5-20250929-v1:0"), Some((4, 5)));
         assert_eq!(version("claude-opus-5"), Some((5, 0)));
         assert_eq!(version("claude-mythos-preview"), None);
     }
@@ -173,57 +153,29 @@ mod tests {
     fn old_models_get_a_budget_below_max_tokens() {
         let wish = effort("medium");
         let plan = plan(wish.as_ref(), None, "claude-sonnet-4-5");
-        assert_eq!(
-            plan.thinking,
-            Some(Thinking::Enabled {
-                budget_tokens: 8_192
-            })
-        );
-        assert_eq!(
-            (plan.max_tokens, plan.effort),
-            (8_192 + DEFAULT_MAX_TOKENS, None)
-        );
+        assert_eq!(plan.thinking, Some(Thinking::Enabled { budget_tokens: 8_192 }));
+        assert_eq!((plan.max_tokens, plan.effort), (8_192 + DEFAULT_MAX_TOKENS, None));
     }
 
     #[test]
     fn new_models_get_adaptive_thinking_with_an_effort() {
         let (wish, tokens) = (effort("minimal"), budget(5_000));
         let by_word = plan(wish.as_ref(), Some(100), "claude-opus-4-8");
-        assert_eq!(
-            by_word.thinking,
-            Some(Thinking::Adaptive {
-                display: Some("summarized")
-            })
-        );
+        assert_eq!(by_word.thinking, Some(Thinking::Adaptive { display: Some("summarized") }));
         assert_eq!((by_word.effort, by_word.max_tokens), (Some("low"), 100));
         let by_budget = plan(tokens.as_ref(), None, "claude-fable-5");
         assert_eq!(by_budget.effort, Some("medium"));
         let between = plan(tokens.as_ref(), None, "claude-opus-4-6");
-        assert_eq!(
-            between.thinking,
-            Some(Thinking::Enabled {
-                budget_tokens: 5_000
-            })
-        );
+        assert_eq!(between.thinking, Some(Thinking::Enabled { budget_tokens: 5_000 }));
     }
 
     #[test]
     fn own_limit_of_the_request_holds() {
         let wish = budget(30_000);
         let plan_for = |limit| plan(wish.as_ref(), Some(limit), "claude-sonnet-4-5");
-        assert_eq!(
-            plan_for(10_000).thinking,
-            Some(Thinking::Enabled {
-                budget_tokens: 8_000
-            })
-        );
+        assert_eq!(plan_for(10_000).thinking, Some(Thinking::Enabled { budget_tokens: 8_000 }));
         assert_eq!(plan_for(10_000).max_tokens, 10_000);
-        assert_eq!(
-            plan_for(1_025).thinking,
-            Some(Thinking::Enabled {
-                budget_tokens: 1_024
-            })
-        );
+        assert_eq!(plan_for(1_025).thinking, Some(Thinking::Enabled { budget_tokens: 1_024 }));
         assert_eq!(plan_for(1_024).thinking, None);
     }
 

@@ -40,22 +40,18 @@ pub(super) fn encode_all(tools: &[Tool]) -> Vec<WireTool<'_>> {
 
 fn encode(tool: &Tool) -> Option<WireTool<'_>> {
     match tool {
-        Tool::Function {
-            name,
-            description,
-            parameters,
-            strict,
-            cache,
-        } => Some(WireTool::Function {
-            name,
-            description: description.as_deref(),
-            input_schema: match parameters {
-                Some(schema) => Schema::Given(schema),
-                None => Schema::Empty { r#type: "object" },
-            },
-            strict: strict.filter(|strict| *strict),
-            cache_control: cache.as_ref().map(CacheControl::from),
-        }),
+        Tool::Function { name, description, parameters, strict, cache } => {
+            Some(WireTool::Function {
+                name,
+                description: description.as_deref(),
+                input_schema: match parameters {
+                    Some(schema) => Schema::Given(schema),
+                    None => Schema::Empty { r#type: "object" },
+                },
+                strict: strict.filter(|strict| *strict),
+                cache_control: cache.as_ref().map(CacheControl::from),
+            })
+        }
         Tool::Other { dialect, value } if dialect == DIALECT => Some(WireTool::Other(value)),
         Tool::Other { .. } => None,
     }

@@ -45,16 +45,9 @@ impl Open {
         fields: Map<String, Value>,
         events: &mut Vec<StreamEvent>,
     ) -> Self {
-        let state = match fields
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-        {
+        let state = match fields.get("type").and_then(Value::as_str).unwrap_or_default() {
             "text" => {
-                events.push(StreamEvent::BlockStart {
-                    index,
-                    kind: BlockKind::Text,
-                });
+                events.push(StreamEvent::BlockStart { index, kind: BlockKind::Text });
                 let citations = fields.get("citations").filter(|value| !value.is_null());
                 if let Some(citations) = citations {
                     events.push(extra(index, "citations", citations.clone()));
@@ -63,10 +56,7 @@ impl Open {
                 State::Text
             }
             "thinking" => {
-                events.push(StreamEvent::BlockStart {
-                    index,
-                    kind: BlockKind::Reasoning,
-                });
+                events.push(StreamEvent::BlockStart { index, kind: BlockKind::Reasoning });
                 push_thinking(index, &text(&fields, "thinking"), events);
                 push_signature(index, &text(&fields, "signature"), events);
                 State::Thinking
@@ -77,21 +67,11 @@ impl Open {
                     index,
                     kind: BlockKind::ToolCall { id, name },
                 });
-                State::ToolUse {
-                    input: fields.get("input").cloned(),
-                }
+                State::ToolUse { input: fields.get("input").cloned() }
             }
-            _ => State::Gathered {
-                fields,
-                partial_json: String::new(),
-                bytes: 0,
-            },
+            _ => State::Gathered { fields, partial_json: String::new(), bytes: 0 },
         };
-        Self {
-            provider,
-            index,
-            state,
-        }
+        Self { provider, index, state }
     }
 
     /// `data` is the whole event, for a delta of a kind that has no type of its own.
@@ -119,11 +99,7 @@ impl Open {
                 events.push(StreamEvent::ToolCallDelta { index, arguments });
             }
             State::ToolUse { .. } => {}
-            State::Gathered {
-                fields,
-                partial_json,
-                bytes,
-            } => {
+            State::Gathered { fields, partial_json, bytes } => {
                 *bytes = bytes.saturating_add(data.len());
                 if *bytes > MAX_GATHERED {
                     let message = format!("a content block is larger than {MAX_GATHERED} bytes");
@@ -145,21 +121,14 @@ impl Open {
                 let arguments = input.to_string();
                 events.push(StreamEvent::ToolCallDelta { index, arguments });
             }
-            State::Gathered {
-                mut fields,
-                partial_json,
-                ..
-            } => {
+            State::Gathered { mut fields, partial_json, .. } => {
                 if !partial_json.is_empty() {
                     let input = serde_json::from_str(&partial_json);
                     fields.insert("input".into(), input.unwrap_or(Value::String(partial_json)));
                 }
                 let block: Block = response::block(Value::Object(fields));
                 let value = serde_json::to_value(block).unwrap_or_default();
-                events.push(StreamEvent::BlockStart {
-                    index,
-                    kind: BlockKind::Other(value),
-                });
+                events.push(StreamEvent::BlockStart { index, kind: BlockKind::Other(value) });
             }
         }
         events.push(StreamEvent::BlockStop { index });
@@ -181,19 +150,13 @@ fn gather(fields: &mut Map<String, Value>, partial_json: &mut String, delta: Map
 
 fn push_text(index: u32, text: &str, events: &mut Vec<StreamEvent>) {
     if !text.is_empty() {
-        events.push(StreamEvent::TextDelta {
-            index,
-            text: text.to_owned(),
-        });
+        events.push(StreamEvent::TextDelta { index, text: text.to_owned() });
     }
 }
 
 fn push_thinking(index: u32, text: &str, events: &mut Vec<StreamEvent>) {
     if !text.is_empty() {
-        events.push(StreamEvent::ReasoningDelta {
-            index,
-            text: text.to_owned(),
-        });
+        events.push(StreamEvent::ReasoningDelta { index, text: text.to_owned() });
     }
 }
 
@@ -209,9 +172,5 @@ fn extra(index: u32, key: &str, value: Value) -> StreamEvent {
 }
 
 fn text(fields: &Map<String, Value>, key: &str) -> String {
-    fields
-        .get(key)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

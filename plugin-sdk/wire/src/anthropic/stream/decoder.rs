@@ -56,17 +56,11 @@ impl Decoder {
         data: &[u8],
         events: &mut Vec<StreamEvent>,
     ) -> Result<(), CallError> {
-        let kind = if event.r#type.0.is_empty() {
-            name.unwrap_or_default()
-        } else {
-            &event.r#type.0
-        };
+        let kind =
+            if event.r#type.0.is_empty() { name.unwrap_or_default() } else { &event.r#type.0 };
         match kind {
             "content_block_delta" => {
-                let open = self
-                    .open
-                    .iter_mut()
-                    .find(|open| open.provider == event.index);
+                let open = self.open.iter_mut().find(|open| open.provider == event.index);
                 if let (Some(open), Some(delta)) = (open, event.delta) {
                     open.delta(delta, data, events)?;
                 }
@@ -96,9 +90,7 @@ impl Decoder {
 
     fn start(&mut self, message: Message, events: &mut Vec<StreamEvent>) -> Result<(), CallError> {
         if self.next_index > 0 {
-            return Err(malformed(
-                "the provider began the answer again in the middle".into(),
-            ));
+            return Err(malformed("the provider began the answer again in the middle".into()));
         }
         if !std::mem::replace(&mut self.started, true) {
             let id = message.id.unwrap_or_default();
@@ -120,9 +112,7 @@ impl Decoder {
         events: &mut Vec<StreamEvent>,
     ) -> Result<(), CallError> {
         if !self.started {
-            return Err(malformed(
-                "the stream does not begin with message_start".into(),
-            ));
+            return Err(malformed("the stream does not begin with message_start".into()));
         }
         self.stop_block(provider, events);
         let index = self.take_index();
@@ -157,9 +147,7 @@ impl Decoder {
         for open in std::mem::take(&mut self.open) {
             open.stop(events);
         }
-        events.push(StreamEvent::Finish(
-            self.reason.take().unwrap_or(FinishReason::Stop),
-        ));
+        events.push(StreamEvent::Finish(self.reason.take().unwrap_or(FinishReason::Stop)));
     }
 }
 

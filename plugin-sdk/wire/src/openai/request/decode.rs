@@ -89,10 +89,7 @@ fn known(
 
 /// `max_completion_tokens` wins over the deprecated `max_tokens`; both are kept.
 fn settle_limits(request: &mut Request) {
-    let limit = request
-        .extra
-        .get(MAX_COMPLETION_TOKENS)
-        .and_then(Value::as_u64);
+    let limit = request.extra.get(MAX_COMPLETION_TOKENS).and_then(Value::as_u64);
     if limit.is_some() {
         let older = std::mem::replace(&mut request.sampling.max_output_tokens, limit);
         if let Some(older) = older {
@@ -162,12 +159,7 @@ fn json_schema(
     if inner.is_empty() {
         format.shift_remove("json_schema");
     }
-    Ok(Some(OutputFormat::JsonSchema {
-        name,
-        description,
-        schema,
-        strict,
-    }))
+    Ok(Some(OutputFormat::JsonSchema { name, description, schema, strict }))
 }
 
 /// OpenRouter's object. Kept whole in `extra`: it names the form and may have more keys.
@@ -190,10 +182,7 @@ fn reasoning(
         decoded.budget_tokens = Some(0);
     }
     if decoded != Reasoning::default() {
-        let effort = request
-            .reasoning
-            .take()
-            .and_then(|reasoning| reasoning.effort);
+        let effort = request.reasoning.take().and_then(|reasoning| reasoning.effort);
         decoded.effort = decoded.effort.or(effort);
         request.reasoning = Some(decoded);
     }

@@ -49,11 +49,7 @@ pub fn encode(request: &Request, model: &str) -> Vec<u8> {
         }),
         user: request.user.as_deref(),
         metadata: &request.metadata,
-        extra: Extra {
-            fields: extra,
-            request,
-            renamed,
-        },
+        extra: Extra { fields: extra, request, renamed },
     };
     serde_json::to_vec(&body).unwrap_or_default()
 }
@@ -167,10 +163,7 @@ impl<'a> WireReasoning<'a> {
     fn of(reasoning: Option<&'a Reasoning>, client: Option<&Value>) -> Self {
         let mut object = client.and_then(Value::as_object).cloned();
         let Some(reasoning) = reasoning else {
-            return Self {
-                effort: None,
-                object,
-            };
+            return Self { effort: None, object };
         };
         let effort = reasoning.effort.as_deref();
         let budget = reasoning.budget_tokens;
@@ -188,10 +181,7 @@ impl<'a> WireReasoning<'a> {
             }
             (_, effort) => effort,
         };
-        Self {
-            effort: unplaced,
-            object,
-        }
+        Self { effort: unplaced, object }
     }
 }
 
@@ -221,12 +211,7 @@ impl<'a> WireFormat<'a> {
         let (r#type, json_schema) = match format {
             OutputFormat::Text => ("text", None),
             OutputFormat::JsonObject => ("json_object", None),
-            OutputFormat::JsonSchema {
-                name,
-                description,
-                schema,
-                strict,
-            } => (
+            OutputFormat::JsonSchema { name, description, schema, strict } => (
                 "json_schema",
                 Some(WireSchema {
                     name,
@@ -242,10 +227,6 @@ impl<'a> WireFormat<'a> {
                 }),
             ),
         };
-        Self {
-            r#type,
-            json_schema,
-            fields: fields.except(&["type", "json_schema"]),
-        }
+        Self { r#type, json_schema, fields: fields.except(&["type", "json_schema"]) }
     }
 }

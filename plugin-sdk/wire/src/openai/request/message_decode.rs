@@ -35,9 +35,7 @@ fn decode(value: Value, path: &Path<'_>) -> Result<Message, DecodeError> {
             if let Some(text) = take_optional_string(&mut fields, "refusal", path)? {
                 blocks.push(Block::Refusal { text });
             }
-            if let Some(calls) = fields
-                .shift_remove("tool_calls")
-                .filter(|calls| !calls.is_null())
+            if let Some(calls) = fields.shift_remove("tool_calls").filter(|calls| !calls.is_null())
             {
                 for call in each(calls, &path.key("tool_calls"), tool_call)? {
                     blocks.extend(call);
@@ -47,22 +45,14 @@ fn decode(value: Value, path: &Path<'_>) -> Result<Message, DecodeError> {
         Role::Tool => {
             let id = take_string(&mut fields, "tool_call_id", path)?;
             let result = std::mem::take(&mut blocks);
-            blocks.push(Block::ToolResult {
-                id,
-                blocks: result,
-                is_error: false,
-                cache: None,
-            });
+            blocks.push(Block::ToolResult { id, blocks: result, is_error: false, cache: None });
         }
         Role::System | Role::Developer | Role::User => {}
     }
     fields.retain(|key, value| key == "reasoning" || !value.is_null());
     if !fields.is_empty() {
         let value = Value::Object(fields);
-        blocks.push(Block::Other {
-            dialect: MESSAGE_FIELDS.into(),
-            value,
-        });
+        blocks.push(Block::Other { dialect: MESSAGE_FIELDS.into(), value });
     }
     Ok(Message { role, blocks, name })
 }
@@ -102,11 +92,7 @@ fn reasoning(
         }
     };
     if let Some(text) = text {
-        blocks.push(Block::Reasoning {
-            text,
-            signature: None,
-            encrypted: None,
-        });
+        blocks.push(Block::Reasoning { text, signature: None, encrypted: None });
     }
     Ok(())
 }
@@ -127,15 +113,9 @@ fn content(value: Value, path: &Path<'_>, blocks: &mut Vec<Block>) -> Result<(),
 /// One block, or two when the call has fields of its own.
 fn tool_call(value: Value, path: &Path<'_>) -> Result<Vec<Block>, DecodeError> {
     let mut call = object(value, path)?;
-    if call
-        .get("type")
-        .is_some_and(|kind| kind != "function" && !kind.is_null())
-    {
+    if call.get("type").is_some_and(|kind| kind != "function" && !kind.is_null()) {
         let value = Value::Object(call);
-        return Ok(vec![Block::Other {
-            dialect: TOOL_CALL.into(),
-            value,
-        }]);
+        return Ok(vec![Block::Other { dialect: TOOL_CALL.into(), value }]);
     }
     call.shift_remove("type");
     let id = take_string(&mut call, "id", path)?;
@@ -149,17 +129,9 @@ fn tool_call(value: Value, path: &Path<'_>) -> Result<Vec<Block>, DecodeError> {
     if !function.is_empty() {
         call.insert("function".into(), Value::Object(function));
     }
-    let mut blocks = vec![Block::ToolCall {
-        id,
-        name,
-        arguments,
-        cache: None,
-    }];
+    let mut blocks = vec![Block::ToolCall { id, name, arguments, cache: None }];
     if !call.is_empty() {
-        blocks.push(Block::Other {
-            dialect: FIELDS.into(),
-            value: Value::Object(call),
-        });
+        blocks.push(Block::Other { dialect: FIELDS.into(), value: Value::Object(call) });
     }
     Ok(blocks)
 }

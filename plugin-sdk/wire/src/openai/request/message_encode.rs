@@ -205,25 +205,12 @@ impl<'a> WireMessage<'a> {
 impl<'a> WireCall<'a> {
     fn of(block: &'a Block, next: Option<&'a Block>) -> Option<Self> {
         match block {
-            Block::ToolCall {
-                id,
-                name,
-                arguments,
-                ..
-            } => {
+            Block::ToolCall { id, name, arguments, .. } => {
                 let fields = part::fields_of(next);
-                let function = WireCallFunction {
-                    name,
-                    arguments,
-                    fields: fields.nested("function"),
-                };
+                let function =
+                    WireCallFunction { name, arguments, fields: fields.nested("function") };
                 let fields = fields.except(&["function"]);
-                Some(Self::Function {
-                    id,
-                    r#type: "function",
-                    function,
-                    fields,
-                })
+                Some(Self::Function { id, r#type: "function", function, fields })
             }
             Block::Other { dialect, value } if dialect == TOOL_CALL => Some(Self::Other(value)),
             _ => None,

@@ -41,29 +41,18 @@ fn decode(
     };
     let name = take_string(&mut function, "name", &inner_path)?;
     let description = take_optional_string(&mut function, "description", &inner_path)?;
-    let parameters = function
-        .shift_remove("parameters")
-        .filter(|schema| !schema.is_null());
+    let parameters = function.shift_remove("parameters").filter(|schema| !schema.is_null());
     let strict = match function.shift_remove("strict") {
         None | Some(Value::Null) => None,
         Some(value) => Some(boolean(&value, &inner_path.key("strict"))?),
     };
     let cache: Option<CacheMarker> = part::take_cache(&mut fields);
-    tools.push(Tool::Function {
-        name,
-        description,
-        parameters,
-        strict,
-        cache,
-    });
+    tools.push(Tool::Function { name, description, parameters, strict, cache });
     if !function.is_empty() {
         fields.insert("function".into(), Value::Object(function));
     }
     if !fields.is_empty() {
-        tools.push(Tool::Other {
-            dialect: FIELDS.into(),
-            value: Value::Object(fields),
-        });
+        tools.push(Tool::Other { dialect: FIELDS.into(), value: Value::Object(fields) });
     }
     Ok(())
 }
@@ -127,13 +116,7 @@ pub(super) fn encode_all(tools: &[Tool]) -> Vec<WireTool<'_>> {
     let mut wire = Vec::with_capacity(tools.len());
     for (position, tool) in tools.iter().enumerate() {
         match tool {
-            Tool::Function {
-                name,
-                description,
-                parameters,
-                strict,
-                cache,
-            } => {
+            Tool::Function { name, description, parameters, strict, cache } => {
                 let fields = match tools.get(position + 1) {
                     Some(Tool::Other { dialect, value }) if dialect == FIELDS => {
                         Fields::of(Some(value))
@@ -167,10 +150,7 @@ pub(super) fn encode_all(tools: &[Tool]) -> Vec<WireTool<'_>> {
 #[serde(untagged)]
 pub(super) enum WireChoice<'a> {
     Word(&'static str),
-    Function {
-        r#type: &'static str,
-        function: Named<'a>,
-    },
+    Function { r#type: &'static str, function: Named<'a> },
     Other(&'a Value),
 }
 
@@ -184,10 +164,9 @@ pub(super) fn encode_choice(choice: &ToolChoice) -> Option<WireChoice<'_>> {
         ToolChoice::Auto => WireChoice::Word("auto"),
         ToolChoice::None => WireChoice::Word("none"),
         ToolChoice::Required => WireChoice::Word("required"),
-        ToolChoice::Tool { name } => WireChoice::Function {
-            r#type: "function",
-            function: Named { name },
-        },
+        ToolChoice::Tool { name } => {
+            WireChoice::Function { r#type: "function", function: Named { name } }
+        }
         ToolChoice::Other { dialect, value } if dialect == DIALECT => WireChoice::Other(value),
         ToolChoice::Other { .. } => return None,
     })

@@ -29,9 +29,7 @@ pub fn decode(body: &[u8]) -> Result<Response, CallError> {
     let Some(Value::Object(message)) = choice.shift_remove("message") else {
         return Err(malformed("the first choice has no message"));
     };
-    let usage = fields
-        .shift_remove("usage")
-        .filter(|usage| !usage.is_null());
+    let usage = fields.shift_remove("usage").filter(|usage| !usage.is_null());
     let usage: Option<WireUsage> = usage
         .map(serde_json::from_value)
         .transpose()
@@ -62,11 +60,7 @@ fn blocks(
     let reasoning = take_text(&mut message, "reasoning_content");
     let reasoning = reasoning.or_else(|| take_text(&mut message, "reasoning"));
     if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-        blocks.push(Block::Reasoning {
-            text,
-            signature: None,
-            encrypted: None,
-        });
+        blocks.push(Block::Reasoning { text, signature: None, encrypted: None });
     }
     match message.shift_remove("content") {
         Some(Value::String(text)) if !text.is_empty() => blocks.push(Block::text(text)),
@@ -94,10 +88,7 @@ fn blocks(
     message.retain(|_, value| !is_empty(value));
     if !message.is_empty() {
         let value = Value::Object(message);
-        blocks.push(Block::Other {
-            dialect: MESSAGE_FIELDS.into(),
-            value,
-        });
+        blocks.push(Block::Other { dialect: MESSAGE_FIELDS.into(), value });
     }
     Ok(blocks)
 }
@@ -107,17 +98,12 @@ fn content_part(item: Value, blocks: &mut Vec<Block>) -> Result<(), CallError> {
     if item.get("type").is_some_and(|kind| kind == "thinking") {
         let text = match item.get("thinking") {
             Some(Value::String(text)) => text.clone(),
-            Some(Value::Array(parts)) => parts
-                .iter()
-                .filter_map(|part| part.get("text")?.as_str())
-                .collect(),
+            Some(Value::Array(parts)) => {
+                parts.iter().filter_map(|part| part.get("text")?.as_str()).collect()
+            }
             _ => String::new(),
         };
-        blocks.push(Block::Reasoning {
-            text,
-            signature: None,
-            encrypted: None,
-        });
+        blocks.push(Block::Reasoning { text, signature: None, encrypted: None });
         return Ok(());
     }
     part::decode(item, &Path::Root, blocks)
@@ -146,10 +132,7 @@ fn tool_call(call: Value, ordinal: usize, blocks: &mut Vec<Block>) -> Result<(),
     };
     let Some(Value::Object(mut function)) = call.shift_remove("function") else {
         let value = Value::Object(call);
-        blocks.push(Block::Other {
-            dialect: TOOL_CALL.into(),
-            value,
-        });
+        blocks.push(Block::Other { dialect: TOOL_CALL.into(), value });
         return Ok(());
     };
     let id = take_text(&mut call, "id").filter(|id| !id.is_empty());
@@ -167,10 +150,7 @@ fn tool_call(call: Value, ordinal: usize, blocks: &mut Vec<Block>) -> Result<(),
     });
     call.retain(|key, value| key != "type" && key != "index" && !value.is_null());
     if !call.is_empty() {
-        blocks.push(Block::Other {
-            dialect: FIELDS.into(),
-            value: Value::Object(call),
-        });
+        blocks.push(Block::Other { dialect: FIELDS.into(), value: Value::Object(call) });
     }
     Ok(())
 }
@@ -221,19 +201,12 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(response.finish_reason, Some(FinishReason::ToolCalls));
-        assert_eq!(
-            response.extra,
-            *json!({"system_fingerprint": "fp"}).as_object().unwrap()
-        );
+        assert_eq!(response.extra, *json!({"system_fingerprint": "fp"}).as_object().unwrap());
         let text = json!({"annotations": [{"type": "url_citation"}], "logprobs": {"content": [{"token": "a"}]}});
         assert_eq!(
             response.blocks,
             vec![
-                Block::Reasoning {
-                    text: "hm".into(),
-                    signature: None,
-                    encrypted: None
-                },
+                Block::Reasoning { text: "hm".into(), signature: None, encrypted: None },
                 Block::Text {
                     text: "hi".into(),
                     cache: None,
@@ -263,22 +236,12 @@ mod tests {
     #[test]
     fn error_with_status_200_is_a_failure() {
         let error = decode_value(&json!({"error": {"code": 429, "message": "later"}})).unwrap_err();
-        assert_eq!(
-            (error.kind, error.message.as_str()),
-            (CallErrorKind::RateLimited, "later")
-        );
+        assert_eq!((error.kind, error.message.as_str()), (CallErrorKind::RateLimited, "later"));
     }
 
     #[test]
     fn bodies_that_are_no_completion_are_malformed() {
-        for body in [
-            "",
-            "[]",
-            "{}",
-            r#"{"choices":[]}"#,
-            r#"{"choices":[{}]}"#,
-            "<html>",
-        ] {
+        for body in ["", "[]", "{}", r#"{"choices":[]}"#, r#"{"choices":[{}]}"#, "<html>"] {
             let error = decode(body.as_bytes()).unwrap_err();
             assert_eq!(error.kind, CallErrorKind::MalformedResponse, "{body}");
         }

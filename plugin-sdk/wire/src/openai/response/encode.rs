@@ -102,15 +102,9 @@ impl<'a> WireMessage<'a> {
             Block::Reasoning { text, .. } if !text.is_empty() => Some(text),
             _ => None,
         });
-        let with_next = || {
-            blocks
-                .iter()
-                .enumerate()
-                .map(|(at, block)| (block, blocks.get(at + 1)))
-        };
-        let tool_calls: Vec<_> = with_next()
-            .filter_map(|(block, next)| Call::of(block, next))
-            .collect();
+        let with_next = || blocks.iter().enumerate().map(|(at, block)| (block, blocks.get(at + 1)));
+        let tool_calls: Vec<_> =
+            with_next().filter_map(|(block, next)| Call::of(block, next)).collect();
         let images = with_next()
             .filter(|(block, _)| matches!(block, Block::Media { .. }))
             .filter_map(|(block, next)| Part::of(block, next))
@@ -119,27 +113,14 @@ impl<'a> WireMessage<'a> {
         let empty = tool_calls.is_empty() && refusal.is_none();
         let content = content.or_else(|| empty.then_some(Cow::Borrowed("")));
         let fields = MessageFields(blocks);
-        Self {
-            role: "assistant",
-            content,
-            reasoning_content,
-            refusal,
-            tool_calls,
-            images,
-            fields,
-        }
+        Self { role: "assistant", content, reasoning_content, refusal, tool_calls, images, fields }
     }
 }
 
 impl<'a> Call<'a> {
     fn of(block: &'a Block, next: Option<&'a Block>) -> Option<Self> {
         match block {
-            Block::ToolCall {
-                id,
-                name,
-                arguments,
-                ..
-            } => Some(Self::Function {
+            Block::ToolCall { id, name, arguments, .. } => Some(Self::Function {
                 id,
                 r#type: "function",
                 function: Function { name, arguments },
@@ -202,11 +183,7 @@ mod tests {
     use crate::openai::response::decode;
     use serde_json::json;
 
-    const IDENTITY: Identity<'_> = Identity {
-        id: "i",
-        model: "shown",
-        created: 7,
-    };
+    const IDENTITY: Identity<'_> = Identity { id: "i", model: "shown", created: 7 };
 
     #[test]
     fn answer_survives_the_way_out_and_in() {
@@ -215,11 +192,7 @@ mod tests {
             id: "i".into(),
             model: "shown".into(),
             blocks: vec![
-                Block::Reasoning {
-                    text: "r".into(),
-                    signature: None,
-                    encrypted: None,
-                },
+                Block::Reasoning { text: "r".into(), signature: None, encrypted: None },
                 Block::Text {
                     text: "t".into(),
                     cache: None,
@@ -237,11 +210,7 @@ mod tests {
                 },
             ],
             finish_reason: Some(FinishReason::ToolCalls),
-            usage: Some(Usage {
-                input: 1,
-                output: 2,
-                ..Usage::default()
-            }),
+            usage: Some(Usage { input: 1, output: 2, ..Usage::default() }),
             extra: json!({"citations": ["u"]}).as_object().unwrap().clone(),
         };
         assert_eq!(decode(&encode(&response, &IDENTITY)).unwrap(), response);
@@ -250,10 +219,7 @@ mod tests {
     #[test]
     fn empty_answer_has_empty_content_and_tool_calls_have_null() {
         let body = |blocks| {
-            let response = Response {
-                blocks,
-                ..Response::default()
-            };
+            let response = Response { blocks, ..Response::default() };
             let bytes = encode(&response, &IDENTITY);
             serde_json::from_slice::<Value>(&bytes).unwrap()["choices"][0]["message"]["content"]
                 .clone()

@@ -86,15 +86,10 @@ impl Decoder {
         }
         // vLLM's older error event has its fields at the top.
         if chunk.object.0 == "error" {
-            return Err(error::decode_inner(
-                serde_json::from_slice(data).unwrap_or_default(),
-            ));
+            return Err(error::decode_inner(serde_json::from_slice(data).unwrap_or_default()));
         }
         let choice = chunk.choices.0;
-        let usage = chunk
-            .usage
-            .or(chunk.x_groq.and_then(|groq| groq.usage))
-            .map(Usage::from);
+        let usage = chunk.usage.or(chunk.x_groq.and_then(|groq| groq.usage)).map(Usage::from);
         // Azure opens with a chunk about content filters that has neither id nor model.
         let says_nothing = chunk.id.0.is_empty() && choice.is_none() && usage.is_none();
         if !self.started && !says_nothing {
@@ -125,8 +120,7 @@ impl Decoder {
             self.prose(Prose::Refusal, delta.refusal.0, events);
             for call in delta.tool_calls.into_iter().flatten() {
                 self.stop_prose(events);
-                self.calls
-                    .push(call, &mut self.next_index, self.seed, events)?;
+                self.calls.push(call, &mut self.next_index, self.seed, events)?;
             }
             self.attach("annotations", delta.annotations, events);
         }
@@ -187,9 +181,7 @@ impl Decoder {
     fn attach(&mut self, key: &str, value: Option<Value>, events: &mut Vec<StreamEvent>) {
         let value = value.filter(|value| !value.is_null() && *value != json!([]));
         if let (Some(index), Some(value)) = (self.text, value) {
-            events.push(StreamEvent::Other(
-                json!({"index": index, "extra": {key: value}}),
-            ));
+            events.push(StreamEvent::Other(json!({"index": index, "extra": {key: value}})));
         }
     }
 

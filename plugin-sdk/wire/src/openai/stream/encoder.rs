@@ -132,19 +132,13 @@ impl Encoder {
     }
 
     fn kind(&self, index: u32) -> Option<Kind> {
-        self.blocks
-            .iter()
-            .rev()
-            .find(|(block, _)| *block == index)
-            .map(|(_, kind)| *kind)
+        self.blocks.iter().rev().find(|(block, _)| *block == index).map(|(_, kind)| *kind)
     }
 
     /// The first chunk, that says who speaks.
     fn open(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.opened, true) {
-            self.delta(out, |out| {
-                out.extend(b"\"role\":\"assistant\",\"content\":\"\"")
-            });
+            self.delta(out, |out| out.extend(b"\"role\":\"assistant\",\"content\":\"\""));
         }
     }
 
@@ -178,9 +172,7 @@ impl Encoder {
 
     /// Fields of the message are this wire's own; a whole block of any other kind is not.
     fn message_fields(&self, block: &Value, out: &mut Vec<u8>) {
-        let is_ours = block
-            .get("dialect")
-            .is_some_and(|dialect| dialect == MESSAGE_FIELDS);
+        let is_ours = block.get("dialect").is_some_and(|dialect| dialect == MESSAGE_FIELDS);
         if let Some(fields) = block.get("value").filter(|_| is_ours) {
             self.fields(fields, out);
         }
@@ -219,13 +211,7 @@ impl Encoder {
         };
         let mut delta = fields.clone();
         let logprobs = delta.shift_remove("logprobs");
-        for known in [
-            "role",
-            "content",
-            "reasoning_content",
-            "refusal",
-            "tool_calls",
-        ] {
+        for known in ["role", "content", "reasoning_content", "refusal", "tool_calls"] {
             delta.shift_remove(known);
         }
         let mut choice = json!({"index": 0, "delta": delta, "finish_reason": null});
@@ -257,11 +243,7 @@ impl Encoder {
         out.extend(&self.head);
         out.extend(b",\"choices\":[");
         write(out);
-        out.extend(if self.include_usage {
-            &b"],\"usage\":null}\n\n"[..]
-        } else {
-            &b"]}\n\n"[..]
-        });
+        out.extend(if self.include_usage { &b"],\"usage\":null}\n\n"[..] } else { &b"]}\n\n"[..] });
     }
 }
 

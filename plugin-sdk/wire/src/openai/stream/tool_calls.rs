@@ -55,9 +55,7 @@ impl Calls {
         let position = match self.find(delta.index, &id, &name) {
             Some(position) => position,
             None if self.calls.len() >= MAX_CALLS => {
-                return Err(malformed(format!(
-                    "more than {MAX_CALLS} tool calls in one answer"
-                )));
+                return Err(malformed(format!("more than {MAX_CALLS} tool calls in one answer")));
             }
             None => {
                 self.calls.push(Call {
@@ -116,10 +114,7 @@ impl Calls {
             };
         };
         let known = last_where(&|call| call.number == Some(number))?;
-        let call = self
-            .calls
-            .get(known)
-            .filter(|call| call.open || call.block.is_none())?;
+        let call = self.calls.get(known).filter(|call| call.open || call.block.is_none())?;
         let another_id = !id.is_empty() && !call.id.is_empty() && call.id != id;
         let after_the_end = id.is_empty() && call.id.is_empty() && call.arguments.is_reached();
         let is_new = !name.is_empty() && (another_id || after_the_end);
@@ -145,10 +140,7 @@ impl Call {
             true => format!("call_{seed:016x}_{position}"),
             false => self.id.clone(),
         };
-        events.push(StreamEvent::BlockStart {
-            index,
-            kind: BlockKind::ToolCall { id, name },
-        });
+        events.push(StreamEvent::BlockStart { index, kind: BlockKind::ToolCall { id, name } });
         if !self.early.is_empty() {
             let arguments = std::mem::take(&mut self.early);
             events.push(StreamEvent::ToolCallDelta { index, arguments });
