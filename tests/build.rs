@@ -1,26 +1,26 @@
 //! Builds the test components of `guests/`, as the host's build script builds the bundled
 //! plugins, and tells `src/guest.rs` where they are.
 
-#![expect(clippy::expect_used, reason = "a build script fails by panicking")]
-
 #[path = "../host/build/components.rs"]
 mod components;
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-fn main() {
-    let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
-    let out = std::env::var("OUT_DIR").expect("set by cargo");
-    for watched in ["guests", "../plugin-sdk", "../wit", "../host/build/components.rs"] {
-        println!("cargo::rerun-if-changed={watched}");
+fn main() -> ExitCode {
+    components::finish(guests())
+}
+
+fn guests() -> Result<(), String> {
+    for source in ["guests", "../plugin-sdk", "../wit", "../host/build"] {
+        println!("cargo::rerun-if-changed={source}");
     }
-    let guests = Path::new(&manifest).join("guests");
-    let target = Path::new(&out).join("guests");
-    let mut list = String::from("const GUESTS: &[(&str, &str)] = &[\n");
-    for (name, path) in components::build(&guests, &target) {
-        let _ = writeln!(list, "    ({name:?}, {path:?}),");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
+    let mut code = String::from("const GUESTS: &[(&str, &str)] = &[\n");
+    for (name, path) in components::build(&folder, &out.join("guests"))? {
+        code += &format!("    ({name:?}, {path:?}),\n");
     }
-    list.push_str("];\n");
-    std::fs::write(Path::new(&out).join("guests.rs"), list).expect("OUT_DIR can be written");
+    code += "];\n";
+    std::fs::write(out.join("guests.rs"), code).map_err(|error| format!("guests.rs: {error}"))
 }

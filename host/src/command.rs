@@ -10,7 +10,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundled::PLUGINS;
-use crate::config::watch::Watcher;
 use crate::gateway::{Gateway, SetupError, load_config};
 use crate::shutdown::{Signal, Signals};
 use crate::snapshot::chain;
@@ -174,7 +173,6 @@ enum StartError {
 
 async fn run(config: String) -> Result<ExitCode, StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    let watcher = Watcher::new(vec![config.clone().into()]);
     let gateway = Gateway::start(config, PLUGINS).await?;
     let snapshot = gateway.snapshot();
     let data = listen("server.listen", snapshot.config.server.listen).await?;
@@ -186,7 +184,7 @@ async fn run(config: String) -> Result<ExitCode, StartError> {
     let admin_stop = CancellationToken::new();
     let serving = tasks.spawn("accept", request::accept::serve(gateway.clone(), data));
     tasks.spawn("admin", admin::serve(gateway.clone(), control, admin_stop.clone()));
-    tasks.spawn("watch", gateway.clone().watch(watcher));
+    tasks.spawn("watch", gateway.clone().watch());
 
     loop {
         match signals.next().await {

@@ -61,9 +61,11 @@ pub struct FailedAttempt {
 }
 
 fn summary(attempts: &[FailedAttempt]) -> String {
-    let lines: Vec<String> =
-        attempts.iter().map(|attempt| format!("{}: {}", attempt.endpoint, attempt.error)).collect();
-    lines.join("; ")
+    let line = |attempt: &FailedAttempt| match attempt.error.status() {
+        Some(status) => format!("{}: {} (status {status})", attempt.endpoint, attempt.error),
+        None => format!("{}: {}", attempt.endpoint, attempt.error),
+    };
+    attempts.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
 /// Why one attempt at one endpoint failed.
@@ -71,7 +73,7 @@ fn summary(attempts: &[FailedAttempt]) -> String {
 pub enum AttemptError {
     /// The provider's answer, understood. `body` is its own words where they can be passed
     /// on as they are.
-    #[error("{}", describe(.error))]
+    #[error("{}", .error.message)]
     Provider { error: CallError, body: Option<bytes::Bytes> },
     #[error("no connection to the provider")]
     Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -85,13 +87,6 @@ pub enum AttemptError {
     Plugin { plugin: Arc<str>, source: CallFailure },
     #[error(transparent)]
     Request(#[from] RequestError),
-}
-
-fn describe(error: &CallError) -> String {
-    match error.status {
-        Some(status) => format!("{} (status {status})", error.message),
-        None => error.message.clone(),
-    }
 }
 
 impl AttemptError {
@@ -138,10 +133,12 @@ impl AttemptError {
         }
     }
 
-    /// A machine-readable word: the plugin's failure where it was one.
-    pub fn code(&self) -> &'static str {
+    /// A word for programs: the provider's own where it has one.
+    pub fn code(&self) -> &str {
         match self {
-            Self::Provider { error, .. } => error.kind.as_str(),
+            Self::Provider { error, .. } => {
+                error.provider_code.as_deref().unwrap_or(error.kind.as_str())
+            }
             Self::Connection(_) => "connection_failed",
             Self::Timeout(_) => "timeout",
             Self::Truncated | Self::Broken(_) => "upstream_broken",

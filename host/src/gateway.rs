@@ -5,7 +5,6 @@
 //! time; requests never wait for one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +39,7 @@ pub struct Gateway {
     pub tasks: Tasks,
     config_path: String,
     bundled: &'static [Bundled],
+    watcher: Watcher,
     /// By endpoint name: survives swaps.
     statistics: Mutex<BTreeMap<String, Arc<Statistics>>>,
     /// What policies learned, by router and model: survives swaps.
@@ -79,7 +79,9 @@ impl Gateway {
         config_path: String,
         bundled: &'static [Bundled],
     ) -> Result<Arc<Self>, SetupError> {
+        let watcher = Watcher::new(vec![config_path.clone().into()]);
         let config = load_config(&config_path, bundled)?;
+        watcher.set_paths(config.watched.clone());
         report_notices(&config);
         let engines = Engines::new(&config.plugin_host.cache, config.plugin_host.instances)?;
         let journal = open_journal(&config.journal)?;
@@ -113,6 +115,7 @@ impl Gateway {
             tasks,
             config_path,
             bundled,
+            watcher,
             statistics,
             learned: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
@@ -158,6 +161,9 @@ impl Gateway {
         let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
             let config = load_config(&gateway.config_path, gateway.bundled)?;
+            // Before they are read, and also when the reload will be refused: it may take a
+            // change of one of them to make it good.
+            gateway.watcher.set_paths(config.watched.clone());
             report_notices(&config);
             let current = gateway.snapshot();
             warn_of_fixed(&current.config, &config);
@@ -227,7 +233,7 @@ impl Gateway {
         usage: Option<Usage>,
     ) {
         let Some(endpoint) = model.endpoints.get(position) else { return };
-        self.metrics.attempt_finished(&endpoint.name, observation, usage.as_ref());
+        self.metrics.attempt_finished(&endpoint.label, observation, usage.as_ref());
         let Some(policy) = &model.policy else { return };
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         policy.outcomes.push(Outcome {
@@ -246,10 +252,9 @@ impl Gateway {
     }
 
     /// Reloads when a file changes, until the process ends.
-    pub async fn watch(self: Arc<Self>, watcher: Watcher) {
-        let mut changes = watcher.changes();
+    pub async fn watch(self: Arc<Self>) {
+        let mut changes = self.watcher.changes();
         let stopping = self.tasks.stopping().clone();
-        watcher.set_paths(self.watched());
         loop {
             let changed = tokio::select! {
                 changed = changes.changed() => changed,
@@ -260,19 +265,7 @@ impl Gateway {
             }
             // Logged, counted and kept for `/status` by `reload` itself.
             drop(self.reload().await);
-            watcher.set_paths(self.watched());
         }
-    }
-
-    /// Configuration, templates, secrets and components: what a reload would read.
-    fn watched(&self) -> Vec<PathBuf> {
-        let snapshot = self.snapshot();
-        let mut paths = snapshot.config.watched.clone();
-        paths.extend(snapshot.config.plugins.values().filter_map(|plugin| match &plugin.source {
-            config::PluginSource::File(path) => Some(path.clone()),
-            config::PluginSource::Bundled(_) => None,
-        }));
-        paths
     }
 }
 

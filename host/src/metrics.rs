@@ -131,6 +131,10 @@ impl Metrics {
             read: ReadAtScrape::default(),
         };
         metrics.register();
+        for result in ["accepted", "refused"] {
+            // There from the start, so that an alert on their rate has a zero to rise from.
+            metrics.reloads.get_or_create(&ResultLabels { result }).inc_by(0);
+        }
         metrics
     }
 

@@ -64,6 +64,9 @@ impl Provider {
 pub struct Endpoint {
     /// `provider/model`.
     pub name: Arc<str>,
+    /// What metrics call it: its name, or `provider/*` for one that no configuration lists,
+    /// since clients must not be able to make up time series.
+    pub label: Arc<str>,
     pub provider: Arc<Provider>,
     /// What the adapter is told.
     pub target: provider::Endpoint,
@@ -130,20 +133,25 @@ pub struct Function {
 #[error("{}", .0.iter().map(|failure| chain(failure)).collect::<Vec<_>>().join("\n"))]
 pub struct BuildError(pub Vec<BuildFailure>);
 
-/// One thing that was wrong, and where.
+/// One thing that was wrong, and where it stands in the configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildFailure {
+#[error("{table}")]
+pub struct BuildFailure {
+    /// `file:line: table`, such as `config/torana.toml:12: models.small`.
+    table: String,
+    #[source]
+    cause: BuildCause,
+}
+
+/// What was wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildCause {
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("{table}: plugin {plugin}")]
-    Use {
-        /// Such as `[models.small]`.
-        table: String,
-        plugin: String,
-        source: LoadCause,
-    },
-    #[error("{table}: {message}")]
-    Unsupported { table: String, message: String },
+    #[error("plugin {plugin}")]
+    Use { plugin: String, source: LoadCause },
+    #[error("{0}")]
+    Unsupported(String),
 }
 
 /// An error with all its sources, on one line.
@@ -203,9 +211,6 @@ pub fn build(
         return Err(BuildError(failures));
     }
     let plugins: Vec<Arc<LoadedPlugin>> = plugins.into_values().collect();
-    for plugin in &plugins {
-        plugin.quarantine.reset();
-    }
     let hash = hash(&config, &plugins);
     tracing::info!(generation, %hash, elapsed_ms = started.elapsed().as_millis(), "snapshot built");
     Ok(Snapshot { generation, hash, config, providers, models, functions, sinks, plugins })
@@ -249,8 +254,15 @@ impl Builder<'_> {
         });
         for (key, result) in loaded {
             match result {
-                Ok(plugin) => drop(self.plugins.insert(key, plugin)),
-                Err(error) => self.failures.push(error.into()),
+                Ok(plugin) => {
+                    // A reload ends quarantine: the trial that follows must be let in.
+                    plugin.quarantine.reset();
+                    self.plugins.insert(key, plugin);
+                }
+                Err(error) => {
+                    let table = self.first_use(&key.0, key.1);
+                    self.report(&table, error);
+                }
             }
         }
     }
@@ -259,27 +271,67 @@ impl Builder<'_> {
         self.plugins.get(&(name.to_owned(), kind)).cloned()
     }
 
-    fn fail(&mut self, table: String, plugin: &str, source: LoadCause) {
-        self.failures.push(BuildFailure::Use { table, plugin: plugin.to_owned(), source });
+    /// The table that names a plugin: its own, or the first that uses it.
+    fn first_use(&self, plugin: &str, kind: Kind) -> String {
+        let config = self.config;
+        let own = format!("plugins.{plugin}");
+        if config.places.contains_key(&own) {
+            return own;
+        }
+        let user = match kind {
+            Kind::Provider => config
+                .providers
+                .iter()
+                .find(|(_, provider)| provider.plugin == plugin)
+                .map(|(name, _)| format!("providers.{name}")),
+            Kind::Router => config
+                .routers
+                .iter()
+                .find(|(_, router)| router.plugin == plugin)
+                .map(|(name, _)| format!("routers.{name}")),
+            Kind::Experiment => config
+                .functions
+                .iter()
+                .find(|(_, function)| function.experiment.plugin == plugin)
+                .map(|(name, _)| format!("functions.{name}")),
+            Kind::Sink => config
+                .sinks
+                .iter()
+                .find(|(_, sink)| sink.plugin == plugin)
+                .map(|(name, _)| format!("sinks.{name}")),
+        };
+        user.unwrap_or(own)
+    }
+
+    fn fail(&mut self, table: &str, plugin: &str, source: LoadCause) {
+        self.report(table, BuildCause::Use { plugin: plugin.to_owned(), source });
+    }
+
+    fn report(&mut self, table: &str, cause: impl Into<BuildCause>) {
+        let table = match self.config.places.get(table) {
+            Some(place) => format!("{place}: {table}"),
+            None => table.to_owned(),
+        };
+        self.failures.push(BuildFailure { table, cause: cause.into() });
     }
 
     fn providers(&mut self) -> BTreeMap<String, Arc<Provider>> {
         let mut providers = BTreeMap::new();
         for (name, settings) in &self.config.providers {
             let Some(plugin) = self.plugin(&settings.plugin, Kind::Provider) else { continue };
-            let table = format!("[providers.{name}]");
+            let table = format!("providers.{name}");
             let described = provider::Provider::new(plugin).and_then(|adapter| {
                 adapter.describe(&settings.settings).map(|info| (adapter, info))
             });
             let (adapter, info) = match described {
                 Ok(described) => described,
                 Err(source) => {
-                    self.fail(table, &settings.plugin, source);
+                    self.fail(&table, &settings.plugin, source);
                     continue;
                 }
             };
             if let Some(message) = unsupported(&info) {
-                self.failures.push(BuildFailure::Unsupported { table, message });
+                self.report(&table, BuildCause::Unsupported(message));
                 continue;
             }
             let provider =
@@ -330,9 +382,9 @@ impl Builder<'_> {
             }
             let merged = merged_settings(&endpoint.provider, written);
             if let Err(source) = endpoint.provider.adapter.describe(&merged) {
-                let table = format!("[models.{model}], endpoint {}", endpoint.name);
-                let plugin = endpoint.provider.config.plugin.clone();
-                self.fail(table, &plugin, source);
+                let plugin =
+                    format!("{}, endpoint {}", endpoint.provider.config.plugin, endpoint.name);
+                self.fail(&format!("models.{model}"), &plugin, source);
             }
         }
     }
@@ -349,8 +401,8 @@ impl Builder<'_> {
                 outcomes: OutcomeQueue::default(),
             }),
             Err(source) => {
-                let table = format!("[models.{model}] with [routers.{}]", settings.router);
-                self.fail(table, &router.plugin, source);
+                let plugin = format!("{} as router {}", router.plugin, settings.router);
+                self.fail(&format!("models.{model}"), &plugin, source);
                 None
             }
         }
@@ -371,21 +423,21 @@ impl Builder<'_> {
                     metrics: Vec::new(),
                 })
                 .collect();
-            let table = format!("[functions.{name}]");
+            let table = format!("functions.{name}");
             match experiment::allocate(&plugin, name, &variants, &settings.experiment.settings) {
                 Ok(allocation) => {
                     let shares = cumulative(&allocation, &settings.variants);
                     if shares.is_empty() {
                         let message =
                             format!("plugin {plugin_name} gave no variant a share above 0");
-                        self.failures.push(BuildFailure::Unsupported { table, message });
+                        self.report(&table, BuildCause::Unsupported(message));
                         continue;
                     }
                     let variants = settings.variants.clone();
                     let reason = allocation.reason;
                     functions.insert(name.clone(), Function { variants, shares, reason });
                 }
-                Err(source) => self.fail(table, plugin_name, source),
+                Err(source) => self.fail(&table, plugin_name, source),
             }
         }
         functions
@@ -415,7 +467,7 @@ impl Builder<'_> {
                 });
             match opened {
                 Ok(sink) => sinks.push(Arc::new(SinkTarget::new(identity, sink))),
-                Err(source) => self.fail(format!("[sinks.{name}]"), &settings.plugin, source),
+                Err(source) => self.fail(&format!("sinks.{name}"), &settings.plugin, source),
             }
         }
         sinks
@@ -444,6 +496,7 @@ impl Endpoint {
     ) -> Self {
         Self {
             name: settings.name().into(),
+            label: settings.name().into(),
             target: target(&settings.model, merged_settings(&provider, settings)),
             price: settings.price,
             context_window: settings.context_window,
@@ -455,14 +508,20 @@ impl Endpoint {
     /// An endpoint that a client named and no `[models]` entry lists. All such endpoints of
     /// a provider share their statistics, so that clients cannot make the gateway remember
     /// names.
-    pub fn unlisted(provider: Arc<Provider>, model: &str, statistics: Arc<Statistics>) -> Self {
+    pub fn unlisted(
+        provider: Arc<Provider>,
+        model: &str,
+        statistics: impl FnOnce(&str) -> Arc<Statistics>,
+    ) -> Self {
+        let label = format!("{}/*", provider.name);
         Self {
             name: format!("{}/{model}", provider.name).into(),
+            statistics: statistics(&label),
+            label: label.into(),
             target: target(model, provider.config.settings.clone()),
             price: None,
             context_window: None,
             provider,
-            statistics,
         }
     }
 }

@@ -63,6 +63,8 @@ fn config(provider: &Provider) -> Config {
         "[providers.forwarded]\npreset = \"openai-compatible\"\nbase_url = \"{url}\"\n\
          [providers.translated]\npreset = \"openai-compatible\"\nbase_url = \"{url}\"\n\
          forward = false\n\
+         [models.forwarded]\nendpoints = [\"forwarded/scripted\"]\n\
+         [models.translated]\nendpoints = [\"translated/scripted\"]\n\
          [sinks.store]\nplugin = \"sink-sqlite\"\nsettings = {{ path = \"torana.db\" }}\n"
     ))
 }
@@ -79,8 +81,7 @@ fn measure(
     for round in 0..=rounds {
         for (target, series) in TARGETS.iter().zip(&mut series) {
             let to = if *target == "direct" { provider.address() } else { gateway.address() };
-            let model = format!("{target}/scripted");
-            let body = if streams { openai::streaming_chat(&model) } else { openai::chat(&model) };
+            let body = if streams { openai::streaming_chat(target) } else { openai::chat(target) };
             let started = Instant::now();
             let latencies = turn(to, &openai::completion(&body), connections);
             if round > 0 {

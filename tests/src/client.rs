@@ -333,11 +333,15 @@ impl Connection {
     }
 }
 
-/// Takes the first whole event out of `pending`.
+/// Takes the first whole event out of `pending`, whichever line ends it has.
 fn take_event(pending: &mut Vec<u8>) -> Option<String> {
     loop {
-        let end = pending.windows(2).position(|it| it == b"\n\n")?;
-        let event: Vec<u8> = pending.drain(..end + 2).collect();
+        let ends = [&b"\n\n"[..], &b"\r\n\r\n"[..]];
+        let found = ends.into_iter().filter_map(|end| {
+            let start = pending.windows(end.len()).position(|it| it == end)?;
+            Some(start + end.len())
+        });
+        let event: Vec<u8> = pending.drain(..found.min()?).collect();
         let event = String::from_utf8(event).expect("events are UTF-8");
         let data: Vec<&str> = event.lines().filter_map(|it| it.strip_prefix("data:")).collect();
         if !data.is_empty() {

@@ -23,7 +23,9 @@ pub(crate) struct Reader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
     Known(u64),
-    Chunked { done: bool },
+    Chunked {
+        done: bool,
+    },
     /// Until the other side closes: it can never be told whether something is missing.
     UntilClose,
 }

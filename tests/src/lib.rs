@@ -17,7 +17,7 @@
 //! something happen; a wait is always for a state and always bounded. A broken promise
 //! panics, which fails the test that relied on it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test harness")]
+#![expect(clippy::expect_used, clippy::panic, reason = "test harness")]
 
 pub mod chat;
 pub mod client;

@@ -16,7 +16,11 @@ pub struct Script {
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// Status, headers, and how the body's end will be known.
-    Head { status: u16, headers: Vec<(String, String)>, body: Body },
+    Head {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Body,
+    },
     /// Bytes of the body, sent as one write.
     Bytes(Vec<u8>),
     /// Bytes on the socket as they are, outside of HTTP.

@@ -103,9 +103,9 @@ fn unknown_model_is_refused_with_those_that_exist() {
 fn body_over_the_limit_is_refused_before_it_is_read() {
     let gateway = gateway();
     let large = with("messages", json!([{ "role": "user", "content": "x".repeat(2 << 20) }]));
-    let reply = Connection::open(gateway.address()).unwrap().send_until_answered(
-        &openai::completion(&large),
-    );
+    let reply = Connection::open(gateway.address())
+        .unwrap()
+        .send_until_answered(&openai::completion(&large));
     let reply = reply.expect(413);
     assert_eq!(reply.error("code"), "body_too_large", "{reply}");
     assert!(reply.message().contains("body_limit_mib"), "the remedy is named: {reply}");
@@ -123,11 +123,9 @@ fn wrong_route_and_wrong_method_are_told_apart() {
         let reply = gateway.get(path).expect(404);
         assert!(!reply.message().is_empty(), "{path}");
     }
-    for (method, path, allowed) in [
-        ("GET", CHAT, "POST"),
-        ("DELETE", "/v1/models", "GET"),
-        ("POST", "/v1/inferences", "GET"),
-    ] {
+    for (method, path, allowed) in
+        [("GET", CHAT, "POST"), ("DELETE", "/v1/models", "GET"), ("POST", "/v1/inferences", "GET")]
+    {
         let reply = gateway.send(&Request::new(method, path, Vec::new())).expect(405);
         assert!(reply.only_header("allow").contains(allowed), "{method} {path}: {reply}");
         assert!(reply.message().contains(allowed), "{method} {path}: {reply}");
@@ -248,7 +246,9 @@ fn configuration_that_is_absent_or_no_toml_is_told_with_its_place() {
 #[test]
 fn listener_open_to_the_world_without_keys_is_refused_unless_it_is_said() {
     let text = |server: &str| {
-        format!("[server]\nlisten = \"0.0.0.0:0\"\n{server}\n[admin]\nlisten = \"127.0.0.1:0\"\n{NEIGHBOUR}")
+        format!(
+            "[server]\nlisten = \"0.0.0.0:0\"\n{server}\n[admin]\nlisten = \"127.0.0.1:0\"\n{NEIGHBOUR}"
+        )
     };
     let (content, told) = Folder::with_text(&text("")).check();
     assert!(!content);

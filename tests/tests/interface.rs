@@ -37,7 +37,9 @@ fn set<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 fn documented_metrics_are_those_that_are_served() {
     let Some(text) = operating() else { return };
     let gateway = Gateway::start(&Config::new(format!("{NEIGHBOUR}{SINK}")));
+    // What has labels is served from its first event on.
     gateway.chat(&openai::chat("neighbour")).expect(200);
+    gateway.reload().expect(200);
     let metrics = gateway.metrics();
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let served = set(types.filter_map(|line| line.split(' ').next()));

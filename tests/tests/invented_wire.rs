@@ -154,9 +154,13 @@ fn plugin_folders() -> Vec<String> {
     names
 }
 
+/// Source files but for unit tests.
 fn rust_files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|it| it == "tests") {
+            continue;
+        }
         if path.is_dir() {
             rust_files(&path, found);
         } else if path.extension().is_some_and(|it| it == "rs") {

@@ -162,7 +162,10 @@ fn translated_request_asks_for_the_same_as_the_forwarded_one() {
     let asked = provider.asked();
     assert_eq!(asked.len(), 2);
     for request in &asked {
-        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/v1/chat/completions"));
+        assert_eq!(
+            (request.method.as_str(), request.path.as_str()),
+            ("POST", "/v1/chat/completions")
+        );
         assert_eq!(request.header("content-type"), Some("application/json"));
         assert!(request.header("authorization").is_none(), "no credential was configured");
     }

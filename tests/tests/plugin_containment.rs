@@ -71,7 +71,8 @@ fn hostile_provider_loses_its_call_and_neighbours_are_served() {
     let load = neighbours(&gateway);
     for (behaviour, cause, _) in BEHAVIOURS {
         for _ in 0..KILLS {
-            let reply = gateway.chat(&openai::chat(&format!("{behaviour}/{behaviour}"))).expect(502);
+            let reply =
+                gateway.chat(&openai::chat(&format!("{behaviour}/{behaviour}"))).expect(502);
             assert_eq!(reply.error("code"), "plugin_failed", "{behaviour}: {reply}");
             let message = reply.message();
             assert!(message.contains(behaviour), "{behaviour} is not named: {message}");
@@ -115,6 +116,18 @@ fn quarantine_ends_with_a_probe_that_goes_well() {
         (reply.status == 200).then_some(())
     });
     assert_ne!(gateway.plugin("trap")["state"], "quarantined");
+}
+
+#[test]
+fn quarantine_ends_with_a_reload() {
+    let gateway = Gateway::start(&hostile());
+    for _ in 0..KILLS {
+        gateway.chat(&openai::chat("loop/loop")).expect(502);
+    }
+    assert_eq!(gateway.plugin("loop")["state"], "quarantined");
+    gateway.reload().expect(200);
+    assert_eq!(gateway.plugin("loop")["state"], "running");
+    gateway.chat(&openai::chat("loop/behave")).expect(200);
 }
 
 #[test]
@@ -194,9 +207,8 @@ fn client_that_leaves_during_guest_calls_leaks_no_instance() {
     let gateway = Gateway::start(&config);
     // More than the 200 instances that there may be at a time.
     for _ in 0..30 {
-        let mut streams: Vec<_> = (0..10)
-            .map(|_| gateway.chat_stream(&openai::streaming_chat("translated")))
-            .collect();
+        let mut streams: Vec<_> =
+            (0..10).map(|_| gateway.chat_stream(&openai::streaming_chat("translated"))).collect();
         for stream in &mut streams {
             stream.next_event().unwrap();
         }

@@ -36,7 +36,7 @@ fn unfit() -> Vec<Unfit> {
     let core_module = Some(b"\0asm\x01\0\0\0".to_vec());
     let not_a_component: &[&str] = &["not a WebAssembly component", "wasm32-wasip2"];
     vec![
-        case("missing file", None, AS_PROVIDER, &["guest.wasm"]),
+        case("missing file", None, AS_PROVIDER, &["absent.wasm", "no file"]),
         case("text", Some(b"#!/bin/sh\n".to_vec()), AS_PROVIDER, not_a_component),
         case("empty file", Some(Vec::new()), AS_PROVIDER, not_a_component),
         case("core module", core_module, AS_PROVIDER, not_a_component),
@@ -86,13 +86,18 @@ fn unfit() -> Vec<Unfit> {
 }
 
 impl Unfit {
-    fn config(&self) -> Config {
-        let source = "[plugins.guest]\nsource = \"file:guest.wasm\"";
-        Config::new(format!("{NEIGHBOUR}\n{source}\n{}", self.using))
+    /// `name` is that of the plugin: one that was killed before is no test of the next.
+    fn config(&self, name: &str) -> Config {
+        let source = format!("[plugins.guest]\nsource = \"file:{}\"", self.file());
+        Config::new(format!("{NEIGHBOUR}\n{source}\n{}", self.using)).replace("guest", name)
     }
 
-    fn assert_told(&self, told: &str) {
-        assert!(told.contains("guest"), "{}: the plugin is not named: {told}", self.what);
+    fn file(&self) -> &'static str {
+        if self.bytes.is_some() { "guest.wasm" } else { "guest-absent.wasm" }
+    }
+
+    fn assert_told(&self, name: &str, told: &str) {
+        assert!(told.contains(name), "{}: the plugin is not named: {told}", self.what);
         for word in self.words {
             assert!(told.contains(word), "{}: no {word:?} in: {told}", self.what);
         }
@@ -103,23 +108,20 @@ impl Unfit {
 fn unfit_component_is_refused_by_check_and_by_reload_while_the_old_snapshot_serves() {
     let gateway = Gateway::start(&Config::new(NEIGHBOUR));
     let generation = gateway.generation();
-    let path = gateway.folder.path("guest.wasm");
-    for unfit in unfit() {
-        match &unfit.bytes {
-            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
-            // It may not be there, which is what is wanted.
-            None => drop(std::fs::remove_file(&path)),
+    for (number, unfit) in unfit().into_iter().enumerate() {
+        let name = format!("unfit-{number}");
+        if let Some(bytes) = &unfit.bytes {
+            gateway.folder.put(&format!("{name}.wasm"), bytes);
         }
-        gateway.folder.configure(&unfit.config());
+        gateway.folder.configure(&unfit.config(&name));
 
         let (content, told) = gateway.folder.check();
         assert!(!content, "{}: check is content: {told}", unfit.what);
-        unfit.assert_told(&told);
-        assert!(told.contains("torana.toml:"), "{}: no place: {told}", unfit.what);
+        unfit.assert_told(&name, &told);
 
         let refused = gateway.reload();
         assert_eq!(refused.status, 422, "{}: {refused}", unfit.what);
-        unfit.assert_told(&refused.text());
+        unfit.assert_told(&name, &refused.text());
         assert_eq!(gateway.generation(), generation, "{}", unfit.what);
         let reply = gateway.chat(&openai::chat("neighbour")).expect(200);
         assert_eq!(reply.only_header("x-torana-generation"), generation.to_string());
@@ -129,13 +131,40 @@ fn unfit_component_is_refused_by_check_and_by_reload_while_the_old_snapshot_serv
 }
 
 #[test]
+fn corrected_settings_are_accepted_at_once_however_often_the_plugin_was_killed_before() {
+    let source = "[plugins.guest]\nsource = \"file:guest.wasm\"\n";
+    let with = |using: &str| Config::new(format!("{NEIGHBOUR}{source}{using}"));
+    let folder = Folder::new(&with(AS_PROVIDER));
+    folder.put("guest.wasm", &guest::component("provider-hostile"));
+    let gateway = Gateway::start_in(folder, &[]);
+    gateway.folder.configure(&with(DESCRIBE_TRAPS));
+    for _ in 0..4 {
+        assert_eq!(gateway.reload().status, 422);
+    }
+    gateway.folder.configure(&with(AS_PROVIDER));
+    gateway.reload().expect(200);
+    gateway.chat(&openai::chat("unfit/behave")).expect(200);
+}
+
+#[test]
+fn refused_component_is_told_with_its_place_in_the_configuration() {
+    for unfit in unfit().into_iter().filter(|it| matches!(it.what, "text" | "trap in describe")) {
+        let folder = Folder::new(&unfit.config("guest"));
+        folder.put("guest.wasm", unfit.bytes.as_deref().unwrap());
+        let (content, told) = folder.check();
+        assert!(!content);
+        assert!(told.contains("torana.toml:"), "{}: no place: {told}", unfit.what);
+    }
+}
+
+#[test]
 fn unfit_component_is_refused_at_the_start_with_the_same_words() {
     let unfit = unfit().into_iter().find(|it| it.what == "sockets").unwrap();
-    let folder = Folder::new(&unfit.config());
+    let folder = Folder::new(&unfit.config("guest"));
     folder.put("guest.wasm", unfit.bytes.as_deref().unwrap());
     let output = folder.run(&["serve"]);
     assert_eq!(output.status.code(), Some(MISCONFIGURED), "{output:?}");
-    unfit.assert_told(&both(&output));
+    unfit.assert_told("guest", &both(&output));
 }
 
 #[test]

@@ -74,35 +74,57 @@ fn falls_back(gateway: &Gateway, model: &str, fault: Early) {
     assert_eq!(Streamed::read(stream).expect_complete().chat.text, TEXT, "{fault:?}");
 }
 
-#[test]
-fn mistake_of_the_client_is_told_as_the_provider_told_it_and_asks_nobody_else() {
-    let healthy = Provider::start(openai::respond);
-    let refusing = Provider::start(|asked: &Asked| {
-        let model = asked.json()["model"].as_str().unwrap_or_default().to_owned();
-        Script::json(model.parse().unwrap(), &refusal())
-    });
+/// Statuses that say that the request is wrong, wherever it goes.
+const REFUSALS: [u16; 4] = [400, 404, 413, 422];
+
+/// Models `<path>-<status>`: an endpoint that refuses first, a healthy one second.
+fn refusing(refusing: &Provider, healthy: &Provider) -> Gateway {
     let mut tables = compatible("healthy", &healthy.url(), "") + SINK;
     for (path, keys) in [("forwarded", ""), ("translated", "forward = false")] {
         tables += &compatible(path, &refusing.url(), keys);
-        for status in [400, 404, 413, 422] {
+        for status in REFUSALS {
             tables += &format!(
                 "[models.{path}-{status}]\n\
                  endpoints = [\"{path}/{status}\", \"healthy/scripted\"]\n"
             );
         }
     }
-    let gateway = Gateway::start(&Config::new(tables));
+    Gateway::start(&Config::new(tables))
+}
+
+fn refuse(asked: &Asked) -> Script {
+    let model = asked.json()["model"].as_str().unwrap_or_default().to_owned();
+    Script::json(model.parse().unwrap(), &refusal())
+}
+
+#[test]
+fn mistake_of_the_client_is_told_with_the_providers_status_and_words_and_asks_nobody_else() {
+    let (provider, healthy) = (Provider::start(refuse), Provider::start(openai::respond));
+    let gateway = refusing(&provider, &healthy);
     for path in PATHS {
-        for status in [400, 404, 413, 422] {
+        for status in REFUSALS {
             for body in [openai::chat, openai::streaming_chat] {
                 let reply = gateway.chat(&body(&format!("{path}-{status}"))).expect(status);
-                assert_eq!(reply.message(), "your request is odd", "{path} {status}");
-                assert_eq!(reply.error("code"), "odd_request", "{path} {status}: {reply}");
+                assert!(reply.message().contains("your request is odd"), "{path}: {reply}");
                 assert_eq!(reply.only_header("x-torana-attempts"), "1", "{path} {status}");
+                if path == "forwarded" {
+                    assert_eq!(reply.json(), refusal(), "the provider's own body");
+                }
             }
         }
     }
     assert_eq!(healthy.asked().len(), 0);
+}
+
+#[test]
+fn providers_error_code_reaches_the_client_on_both_paths() {
+    let (provider, healthy) = (Provider::start(refuse), Provider::start(openai::respond));
+    let gateway = refusing(&provider, &healthy);
+    for path in PATHS {
+        let reply = gateway.chat(&openai::chat(&format!("{path}-400"))).expect(400);
+        assert_eq!(reply.error("code"), "odd_request", "{path}: {reply}");
+        assert_eq!(reply.message(), "your request is odd", "{path}: {reply}");
+    }
 }
 
 fn refusal() -> Value {

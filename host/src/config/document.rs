@@ -99,6 +99,20 @@ pub(super) fn merge(
     whole
 }
 
+/// Where each entry of these tables stands, by its dotted name.
+pub(super) fn places(whole: &Entries, tables: &[&str]) -> BTreeMap<String, Place> {
+    let mut places = BTreeMap::new();
+    for table in tables {
+        let Some(Value::Table(entries)) = whole.get(*table).map(|entry| &entry.node.value) else {
+            continue;
+        };
+        for (name, entry) in entries {
+            places.insert(format!("{table}.{name}"), entry.place.clone());
+        }
+    }
+    places
+}
+
 fn written_twice(key: String, first: &Place, second: &Place) -> Problem {
     Problem {
         file: second.file.to_path_buf(),

@@ -32,7 +32,7 @@ use serde_json::{Map, Value};
 
 pub use crate::journal::{SyncMode, WhenFull};
 pub use address::AddressError;
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Place, Problem, Problems, Severity};
 pub use reader::KnownKey;
 pub use resolve::{known_keys, load};
 pub use secret::{Secret, SecretReference};
@@ -57,6 +57,8 @@ pub struct Config {
     pub sinks: BTreeMap<String, Sink>,
     /// The sink that answers `GET /v1/inferences`; absent: the first by name that can.
     pub query_sink: Option<String>,
+    /// Where each named table stands, by its dotted name such as `plugins.mine`.
+    pub places: BTreeMap<String, Place>,
     /// What works but deserves a word, such as a preset whose key is not in the environment.
     pub notices: Vec<Problem>,
     /// Configuration files and templates as they were read: what the snapshot hash covers.

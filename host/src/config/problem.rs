@@ -86,9 +86,10 @@ impl From<Problem> for Problems {
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) file: Arc<Path>,
-    pub(super) line: Option<u32>,
+pub struct Place {
+    pub file: Arc<Path>,
+    /// Counted from 1.
+    pub line: Option<u32>,
 }
 
 impl fmt::Display for Place {

@@ -57,6 +57,7 @@ pub fn load(
     let first = sources.first().map_or(Path::new(path), |source| &source.path);
     let place = Place { file: Arc::from(first), line: None };
     let written = reading.document(&whole, place, file::read);
+    let places = document::places(&whole, &TABLES_BY_NAME);
 
     let resolver = Resolver {
         reading: &reading,
@@ -68,7 +69,7 @@ pub fn load(
     };
     let config = resolver.resolve(written);
     let (errors, notices) = reading.into_problems();
-    if errors.is_empty() { Ok(Config { notices, ..config }) } else { Err(Problems(errors)) }
+    if errors.is_empty() { Ok(Config { places, notices, ..config }) } else { Err(Problems(errors)) }
 }
 
 /// Every key that a configuration may have, in the order of the tables.
@@ -139,6 +140,7 @@ impl Resolver<'_> {
             plugins,
             sinks,
             query_sink: written.query_sink.map(|name| name.value),
+            places: BTreeMap::new(),
             notices: Vec::new(),
             sources: self.sources,
             watched: self.watched,

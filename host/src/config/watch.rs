@@ -36,12 +36,19 @@ const MOST_DIRECTORIES: usize = 64;
 
 /// Watches files until it is dropped.
 ///
-/// Made before the configuration is read, and told the rest by [`Watcher::set_paths`], it
-/// misses no change of the configuration itself.
+/// Made before the configuration is read, and told the rest by [`Watcher::set_paths`] before
+/// that is read, it misses no change.
 pub struct Watcher {
-    paths: watch::Sender<Vec<PathBuf>>,
+    paths: watch::Sender<Asked>,
     changes: watch::Receiver<u64>,
     task: JoinHandle<()>,
+}
+
+/// What to watch, and how it looked when that was said.
+#[derive(Debug)]
+struct Asked {
+    paths: Vec<PathBuf>,
+    seen: Fingerprints,
 }
 
 impl Watcher {
@@ -50,17 +57,20 @@ impl Watcher {
     pub fn new(paths: Vec<PathBuf>) -> Self {
         // The state to compare with is the one of now, not of when the task first runs.
         let known = Fingerprints::of(&paths);
-        let (paths, new_paths) = watch::channel(paths);
+        let asked = Asked { paths, seen: Fingerprints::default() };
+        let (paths, new_paths) = watch::channel(asked);
         let (changed, changes) = watch::channel(0);
         #[expect(clippy::disallowed_methods, reason = "ends with the watcher, which owns it")]
         let task = tokio::spawn(run(known, new_paths, changed));
         Self { paths, changes, task }
     }
 
-    /// Watches these paths from now on. A path that was watched before keeps what was known
-    /// of it, so a change in the meantime still counts.
+    /// Watches these paths from now on. Blocks while it looks at them: whatever changes after
+    /// this returns will be signalled, so it is called before they are read. A path that was
+    /// watched before keeps what was known of it.
     pub fn set_paths(&self, paths: Vec<PathBuf>) {
-        self.paths.send_replace(paths);
+        let seen = Fingerprints::of(&paths);
+        self.paths.send_replace(Asked { paths, seen });
     }
 
     /// The number of changes so far. Each receiver waits on its own with `changed`, which is
@@ -76,27 +86,27 @@ impl Drop for Watcher {
     }
 }
 
-async fn run(
-    known: Fingerprints,
-    mut new_paths: watch::Receiver<Vec<PathBuf>>,
-    changed: watch::Sender<u64>,
-) {
+async fn run(known: Fingerprints, mut asked: watch::Receiver<Asked>, changed: watch::Sender<u64>) {
     let happened = Arc::new(Notify::new());
     let mut view = View { directories: Directories::new(&happened), known };
-    view.directories.follow(&new_paths.borrow_and_update());
+    view.directories.follow(&asked.borrow_and_update().paths);
     let mut poll = interval_at(Instant::now() + POLL, POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = happened.notified() => pause(&happened).await,
             _ = poll.tick() => {}
-            paths = new_paths.changed() => {
-                if paths.is_err() {
+            again = asked.changed() => {
+                if again.is_err() {
                     return;
                 }
             }
         }
-        let paths = new_paths.borrow_and_update().clone();
+        let paths = {
+            let asked = asked.borrow_and_update();
+            view.known.adopt(&asked.seen);
+            asked.paths.clone()
+        };
         // A file system that hangs must not take a worker of the runtime with it.
         let looked = tokio::task::spawn_blocking(move || {
             let differs = view.look(&paths);

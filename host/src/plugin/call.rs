@@ -21,8 +21,9 @@ pub enum CallFailure {
     Stack,
     #[error("it handed over more bytes than one call may ({} KiB)", .0 >> 10)]
     ResultSize(usize),
-    #[error("it trapped")]
-    Trap(#[source] wasmtime::Error),
+    /// Told without the backtrace: it says where in the guest, which is for its author.
+    #[error("it trapped: {}", .0.root_cause())]
+    Trap(wasmtime::Error),
     #[error("all plugin instances are in use; raise plugin_host.instances")]
     NoInstance,
     #[error("it is in quarantine after repeated failures")]
@@ -121,8 +122,10 @@ impl LoadedPlugin {
     fn killed(&self, failure: CallFailure) -> CallFailure {
         if failure.is_kill() {
             self.accounting.kill();
-            let detail = std::error::Error::source(&failure).map(ToString::to_string);
-            tracing::warn!(plugin = %self.name, cause = failure.as_str(), detail, "plugin call killed");
+            tracing::warn!(plugin = %self.name, cause = failure.as_str(), "plugin call killed: {failure}");
+            if let CallFailure::Trap(error) = &failure {
+                tracing::debug!(plugin = %self.name, "{error:?}");
+            }
             if self.quarantine.killed(Instant::now()) {
                 tracing::error!(plugin = %self.name, "plugin is in quarantine; a reload or a successful probe ends it");
             }

@@ -39,8 +39,13 @@ pub async fn attempt(
     record: &mut Record,
 ) -> Result<Answer, Cause> {
     let mut failed: Vec<FailedAttempt> = Vec::new();
+    let mut payload = None;
     for step in closed_first(model, &plan.steps) {
         let Some(endpoint) = model.endpoints.get(step.endpoint).cloned() else { continue };
+        if payload.is_none() && !speaks_the_dialect(&endpoint) {
+            // A body that cannot be read is the client's mistake, not an attempt's.
+            payload = Some(chat_payload(call)?);
+        }
         let in_flight = endpoint.statistics.start();
         record.attempt_started(&endpoint);
         let mut upstream = Upstream {
@@ -49,7 +54,7 @@ pub async fn attempt(
             started: Instant::now(),
             waited: Duration::ZERO,
         };
-        let result = upstream.call(call, step.timeout).await;
+        let result = upstream.call(call, payload.as_ref(), step.timeout).await;
         record.waited(upstream.waited);
         match result {
             Ok(content) => {
@@ -111,6 +116,7 @@ impl Upstream<'_> {
     async fn call(
         &mut self,
         call: &ChatCall,
+        payload: Option<&Request>,
         patience: Option<Duration>,
     ) -> Result<Content, AttemptError> {
         let provider = &self.endpoint.provider;
@@ -121,9 +127,14 @@ impl Upstream<'_> {
             // A whole answer begins when it is complete: that may take as long as it may.
             None => timeouts.total,
         };
-        let forward = provider.config.forward && provider.info.wire == Wire::OpenaiChat;
-        let answer =
-            async { if forward { self.forward(call).await } else { self.translate(call).await } };
+        let answer = async {
+            match payload {
+                Some(payload) if !speaks_the_dialect(self.endpoint) => {
+                    self.translate(call, payload).await
+                }
+                _ => self.forward(call).await,
+            }
+        };
         let result = tokio::time::timeout(limit, answer).await;
         match result {
             Ok(result) => result,
@@ -172,11 +183,14 @@ impl Upstream<'_> {
     }
 
     /// The chat payload through the adapter, both ways.
-    async fn translate(&mut self, call: &ChatCall) -> Result<Content, AttemptError> {
+    async fn translate(
+        &mut self,
+        call: &ChatCall,
+        payload: &Request,
+    ) -> Result<Content, AttemptError> {
         let endpoint = self.endpoint;
         let adapter = &endpoint.provider.adapter;
-        let request = chat_payload(call)?;
-        let request = match adapter.build(&endpoint.target, &request)? {
+        let request = match adapter.build(&endpoint.target, payload)? {
             Built::Send(request) => request,
             Built::Answer { response, after } => {
                 self.wait(after).await;
@@ -315,11 +329,13 @@ fn is_silent(batch: &Batch) -> bool {
             .all(|frame| frame.kind == crate::upstream::framing::FrameKind::Comment)
 }
 
-fn chat_payload(call: &ChatCall) -> Result<Request, AttemptError> {
-    openai::request::decode(&call.body).map_err(|wrong| {
-        let error = CallError::new(CallErrorKind::InvalidRequest, wrong.to_string());
-        AttemptError::provider(CallError { status: Some(400), ..error })
-    })
+/// The client's body can go to the endpoint as it is.
+fn speaks_the_dialect(endpoint: &Endpoint) -> bool {
+    endpoint.provider.config.forward && endpoint.provider.info.wire == Wire::OpenaiChat
+}
+
+fn chat_payload(call: &ChatCall) -> Result<Request, Cause> {
+    openai::request::decode(&call.body).map_err(|wrong| decode::wrong_type(&wrong))
 }
 
 fn is_error_object(body: &[u8]) -> bool {

@@ -119,48 +119,73 @@ fn explain(body: &[u8], error: serde_json::Error) -> Cause {
         return Cause::InvalidJson(error);
     }
     match torana_wire::openai::request::decode(body) {
-        Err(wrong) => Cause::InvalidRequest {
-            param: Some(wrong.pointer.trim_start_matches('/').replace('/', ".")),
-            message: wrong.to_string(),
-        },
+        Err(wrong) => wrong_type(&wrong),
         Ok(_) => Cause::InvalidRequest { param: None, message: error.to_string() },
     }
 }
 
-/// Sets or removes top-level keys of a JSON object; everything else stays byte for byte,
-/// including the order of keys and the spelling of numbers.
+/// A body of the wrong shape, with the place named as OpenAI names it: dotted.
+pub fn wrong_type(wrong: &torana_wire::DecodeError) -> Cause {
+    Cause::InvalidRequest {
+        param: Some(wrong.pointer.trim_start_matches('/').replace('/', ".")),
+        message: wrong.to_string(),
+    }
+}
+
+/// Sets or removes top-level keys of a JSON object. Everything else stays byte for byte:
+/// white space, the order of keys, the spelling of numbers.
 pub fn patch(body: &[u8], patches: &[(&str, Option<&[u8]>)]) -> Result<Vec<u8>, serde_json::Error> {
     let entries: Entries<'_> = serde_json::from_slice(body)?;
     let added: usize =
-        patches.iter().map(|(key, value)| key.len() + 4 + value.map_or(0, <[u8]>::len)).sum();
+        patches.iter().map(|(key, value)| key.len() + 8 + value.map_or(0, <[u8]>::len)).sum();
+    let open = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
     let mut out = Vec::with_capacity(body.len() + added);
-    out.push(b'{');
+    out.extend_from_slice(body.get(..open).unwrap_or_default());
+    let mut done = open;
     let mut first = true;
-    let mut write = |key: &str, value: &[u8]| -> Result<(), serde_json::Error> {
-        if !std::mem::take(&mut first) {
-            out.push(b',');
-        }
-        serde_json::to_writer(&mut out, key)?;
-        out.push(b':');
-        out.extend_from_slice(value);
-        Ok(())
-    };
     for (key, value) in &entries.0 {
-        match patches.iter().find(|(patched, _)| *patched == key) {
-            None => write(key, value.get().as_bytes())?,
-            Some((_, Some(replacement))) => write(key, replacement)?,
-            Some((_, None)) => {}
-        }
+        let start = offset(body, value);
+        let end = start + value.get().len();
+        // What stands between the value before and this one: comma, white space, the key.
+        let lead = body.get(done..start).unwrap_or_default();
+        done = end;
+        let replacement = match patches.iter().find(|(patched, _)| *patched == key) {
+            None => value.get().as_bytes(),
+            Some((_, Some(replacement))) => replacement,
+            Some((_, None)) => continue,
+        };
+        out.extend_from_slice(if first { after_comma(lead) } else { lead });
+        out.extend_from_slice(replacement);
+        first = false;
     }
     for (key, value) in patches {
         if let Some(value) = value
             && !entries.0.iter().any(|(present, _)| present == key)
         {
-            write(key, value)?;
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            serde_json::to_writer(&mut out, key)?;
+            out.push(b':');
+            out.extend_from_slice(value);
         }
     }
-    out.push(b'}');
+    out.extend_from_slice(body.get(done..).unwrap_or_default());
     Ok(out)
+}
+
+/// Where a value that was borrowed from `body` begins in it.
+fn offset(body: &[u8], value: &RawValue) -> usize {
+    (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize)
+}
+
+/// The first entry has no comma before it, wherever it stood.
+fn after_comma(lead: &[u8]) -> &[u8] {
+    let comma = lead.iter().position(|byte| !byte.is_ascii_whitespace());
+    match comma {
+        Some(at) if lead.get(at) == Some(&b',') => lead.get(at + 1..).unwrap_or_default(),
+        _ => lead,
+    }
 }
 
 /// Top-level keys in order, values unread.
@@ -212,6 +237,13 @@ mod tests {
         );
         assert_eq!(patched(r#"{"a":1,"b":2}"#, &[("a", None)]), r#"{"b":2}"#);
         assert_eq!(patched("{}", &[("a", Some(b"1")), ("b", None)]), r#"{"a":1}"#);
+        assert_eq!(
+            patched(" { \"a\" : 1 , \"b\" :\n2 } ", &[("b", Some(b"3")), ("c", Some(b"4"))]),
+            " { \"a\" : 1 , \"b\" :\n3,\"c\":4 } "
+        );
+        let removed = [("a", None), ("b", None)];
+        assert_eq!(patched(r#"{"a":1, "b":2, "c":3}"#, &removed), r#"{ "c":3}"#);
+        assert_eq!(patched(r#"{"a":1, "b":2}"#, &removed), "{}");
     }
 
     fn decode(body: &str) -> Result<ChatCall, Cause> {

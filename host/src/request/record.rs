@@ -65,7 +65,7 @@ impl FinishedAttempt {
     pub fn failed(error: &AttemptError, total: Duration) -> Self {
         let fields = ErrorFields {
             kind: error.kind().as_str(),
-            code: error.code(),
+            code: error.code().to_owned(),
             message: error.to_string(),
         };
         Self { error: Some(fields), status: error.status(), ttft: None, total, usage: None }
@@ -88,7 +88,7 @@ pub struct Outcome<'a> {
 #[derive(Debug, Clone, Serialize)]
 pub struct ErrorFields {
     pub kind: &'static str,
-    pub code: &'static str,
+    pub code: String,
     pub message: String,
 }
 
@@ -301,7 +301,7 @@ async fn write(gateway: &Gateway, rows: Vec<Row>) {
 }
 
 /// For outcomes: the cause as a row keeps it.
-pub fn error_fields(cause: &Cause, code: &'static str) -> ErrorFields {
+pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
     let kind = match cause {
         Cause::Attempt(error) => error.kind().as_str(),
         Cause::AllAttempts(attempts) => {

@@ -339,7 +339,7 @@ impl Relay {
             status: 200,
             error: error.map(|error| ErrorFields {
                 kind: error.kind().as_str(),
-                code: error.code(),
+                code: error.code().to_owned(),
                 message: crate::snapshot::chain(error),
             }),
             ttft,

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -44,7 +44,7 @@ pub async fn failed(cause: &Cause, record: Record) -> Response<ReplyBody> {
     identify(response.headers_mut(), &record, None);
     let outcome = Outcome {
         status: response.status().as_u16(),
-        error: Some(error_fields(cause, code(cause))),
+        error: Some(error_fields(cause, code(cause).to_owned())),
         ttft: None,
         response: None,
     };
@@ -65,6 +65,9 @@ pub fn error(cause: &Cause) -> Response<ReplyBody> {
         openai::error::encode(status.as_u16(), &message, code(cause), param(cause)).into()
     });
     let mut response = json(status, body);
+    if let Cause::MethodNotAllowed { allowed, .. } = cause {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    }
     if let Some(seconds) = retry_after(cause) {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
@@ -153,7 +156,7 @@ fn attempt_status(error: &AttemptError) -> StatusCode {
 }
 
 /// A word for programs.
-pub fn code(cause: &Cause) -> &'static str {
+pub fn code(cause: &Cause) -> &str {
     match cause {
         Cause::MissingKey => "missing_api_key",
         Cause::UnknownKey => "invalid_api_key",

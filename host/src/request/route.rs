@@ -37,8 +37,7 @@ fn direct(gateway: &Gateway, snapshot: &Snapshot, name: &str) -> Option<Arc<Mode
     let endpoint = match listed {
         Some(endpoint) => endpoint,
         None if provider.config.any_model && !model.is_empty() => {
-            let statistics = gateway.statistics(&format!("{}/*", provider.name));
-            Arc::new(Endpoint::unlisted(provider.clone(), model, statistics))
+            Arc::new(Endpoint::unlisted(provider.clone(), model, |name| gateway.statistics(name)))
         }
         None => return None,
     };

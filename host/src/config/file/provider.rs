@@ -13,7 +13,8 @@ use super::super::{BaseUrl, Timeouts};
 /// A handshake over half the world takes half a second.
 const CONNECT_MS: u64 = 5_000;
 
-/// Reasoning models think this long before the first token when they do not stream.
+/// Reasoning models think about this long before the first token of a stream. A whole answer is
+/// bounded by the total alone: it begins when it is complete.
 const FIRST_BYTE_MS: u64 = 60_000;
 
 /// Providers send comments or pings every 10 to 30 s while they think.

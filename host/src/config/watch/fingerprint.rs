@@ -66,6 +66,18 @@ impl Fingerprints {
         Self { asked: paths.to_vec(), files }
     }
 
+    /// Takes over what was seen of paths that were not asked for until now.
+    pub(super) fn adopt(&mut self, seen: &Self) {
+        for path in &seen.asked {
+            if !self.asked.contains(path) {
+                self.asked.push(path.clone());
+            }
+        }
+        for (file, fingerprint) in &seen.files {
+            self.files.entry(file.clone()).or_insert_with(|| fingerprint.clone());
+        }
+    }
+
     /// Whether anything that both were asked for changed, came or went.
     pub(super) fn differs_from(&self, before: &Self) -> bool {
         let is_shared = |asked: &PathBuf| before.asked.contains(asked);

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use torana_plugin_sdk::bindings::provider::exports::torana::provider::adapter;
 use torana_plugin_sdk::chat::{Block, FinishReason, Request, Response};
 use torana_plugin_sdk::provider::{
-    Built, Component, CredentialScheme, Endpoint, Frame, HttpRequest, Info, Provider,
-    StreamParser, Wire,
+    Built, Component, CredentialScheme, Endpoint, Frame, HttpRequest, Info, Provider, StreamParser,
+    Wire,
 };
 use torana_plugin_sdk::{BlockKind, CallError, SettingsError, StreamEvent, Usage, log};
 
