@@ -162,7 +162,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         let cause_text = cause.to_string();
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
-            text.push_str(&cause_text);
+            // wasmtime likes to spread its words over many lines.
+            text.push_str(&cause_text.split_whitespace().collect::<Vec<_>>().join(" "));
         }
         source = cause.source();
     }

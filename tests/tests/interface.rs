@@ -39,6 +39,7 @@ fn documented_metrics_are_those_that_are_served() {
     let gateway = Gateway::start(&Config::new(format!("{NEIGHBOUR}{SINK}")));
     // What has labels is served from its first event on.
     gateway.chat(&openai::chat("neighbour")).expect(200);
+    gateway.chat(&openai::streaming_chat("neighbour")).expect(200);
     gateway.reload().expect(200);
     let metrics = gateway.metrics();
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));

@@ -202,7 +202,9 @@ fn bad_configuration_disturbs_nothing_and_is_reported_with_every_problem() {
     let load = load(&gateway);
     let bad = config().and("[modls.x]\nendpoints = [\"nowhere/at-all\"]").server("lisen = 1");
     gateway.folder.configure(&bad);
-    eventually("the refused reload is counted", || refused_reloads(&gateway.metrics()));
+    eventually("the refused reload is counted", || {
+        refused_reloads(&gateway.metrics()).filter(|count| *count > 0)
+    });
     assert_eq!(gateway.status()["last_reload"]["accepted"], false);
     let refused = gateway.reload();
     assert_eq!(refused.status, 422, "{refused}");
@@ -217,7 +219,7 @@ fn bad_configuration_disturbs_nothing_and_is_reported_with_every_problem() {
     assert_one_snapshot_a_generation(&seen);
 }
 
-/// Reloads that were refused so far; absent before the first.
+/// Reloads that were refused so far.
 fn refused_reloads(metrics: &str) -> Option<u64> {
     let sample = "torana_reloads_total{result=\"refused\"} ";
     metrics.lines().find_map(|line| line.strip_prefix(sample)?.parse().ok())

@@ -60,8 +60,7 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         providers: table
             .named("providers", NameRule::Plain, |_, table| provider::read_provider(table)),
         models: table.named("models", NameRule::Model, |_, table| model::read_model(table)),
-        routers: table
-            .named("routers", NameRule::Plain, |name, table| model::read_router(name, table)),
+        routers: table.named("routers", NameRule::Plain, model::read_router),
         functions: table
             .named("functions", NameRule::Plain, |_, table| model::read_function(table)),
         plugins: table.named("plugins", NameRule::Plain, |_, table| plugin::read_plugin(table)),
