@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundled::PLUGINS;
+use crate::error::chain;
 use crate::gateway::{Gateway, SetupError, load_config};
 use crate::shutdown::{Signal, Signals};
-use crate::snapshot::chain;
 use crate::telemetry::{self, LogFormat};
 use crate::{admin, request};
 
@@ -122,7 +122,7 @@ async fn check(config: String) -> ExitCode {
 fn check_blocking(path: &str) -> Result<String, SetupError> {
     use crate::plugin::Catalog;
     use crate::plugin::engine::Engines;
-    use crate::snapshot::{Surroundings, build};
+    use crate::snapshot::build::{Surroundings, build};
 
     let config = load_config(path, PLUGINS)?;
     for notice in &config.notices {

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::chain;
 use crate::journal::{self, Consumer, Journal, Position};
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::sink::{
@@ -22,12 +23,17 @@ use crate::plugin::sink::{
     SinkReader, SinkWriter,
 };
 use crate::shutdown::{Task, Tasks};
-use crate::snapshot::{SinkIdentity, chain};
+use crate::snapshot::SinkIdentity;
 
 /// Rows and bytes handed over at once: large enough that one transaction or request is worth
 /// it, small enough for a guest's memory.
 const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
+
+/// Under load, batches come at most this often: a transaction for every call would take more
+/// of the machine than the calls. The first row after a quiet time goes at once, and a query
+/// hurries whatever is waiting.
+const BATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Pauses after a failed write: doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +50,8 @@ pub struct SinkTarget {
     reader: tokio::sync::Mutex<Option<SinkReader>>,
     /// How far rows are durable in the store.
     acknowledged: watch::Sender<Option<Position>>,
+    /// Somebody waits for rows that are held for the next batch.
+    hurry: Notify,
     pub rejected_rows: AtomicU64,
 }
 
@@ -69,6 +77,7 @@ impl SinkTarget {
             sink,
             reader: tokio::sync::Mutex::new(None),
             acknowledged: watch::Sender::new(None),
+            hurry: Notify::new(),
             rejected_rows: AtomicU64::new(0),
         }
     }
@@ -115,7 +124,14 @@ impl SinkTarget {
 
     /// Waits, for a moment, until what was written before the query is in the store.
     async fn catch_up(&self, journal: &Journal) {
+        let name = &self.identity.name;
+        let is_behind =
+            |consumer: &journal::ConsumerStats| consumer.name == *name && consumer.lag_rows > 0;
+        if !journal.stats().consumers.iter().any(is_behind) {
+            return;
+        }
         let Ok(end) = journal.append(&[]).await else { return };
+        self.hurry.notify_one();
         let mut acknowledged = self.acknowledged.subscribe();
         let there = acknowledged.wait_for(|position| position.is_some_and(|at| at >= end));
         drop(tokio::time::timeout(CATCH_UP, there).await);
@@ -257,8 +273,20 @@ impl Delivery {
             }
             consumer.ack(batch.position);
             self.target.acknowledged.send_replace(Some(batch.position));
+            if rows.len() < BATCH_ROWS {
+                self.gather().await;
+            }
         }
         self.end(writer, &mut consumer).await;
+    }
+
+    /// Lets rows come together for the next batch.
+    async fn gather(&self) {
+        tokio::select! {
+            () = tokio::time::sleep(BATCH_INTERVAL) => {}
+            () = self.target.hurry.notified() => {}
+            () = self.stop.cancelled() => {}
+        }
     }
 
     /// Until the sink has it. False: stopped before that.
@@ -318,8 +346,7 @@ impl Delivery {
         }
         let kept =
             self.dead_letters.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
-                std::fs::OpenOptions::new()
-                    .create(true)
+                crate::plugin::imports::private()
                     .append(true)
                     .open(&self.dead_letters)?
                     .write_all(&lines)

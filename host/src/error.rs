@@ -165,3 +165,19 @@ impl From<crate::plugin::provider::ProviderFailure> for AttemptError {
         }
     }
 }
+
+/// An error with all its sources, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            // wasmtime likes to spread its words over many lines.
+            text.push_str(&cause_text.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+        source = cause.source();
+    }
+    text
+}

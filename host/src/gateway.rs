@@ -13,6 +13,7 @@ use torana_wire::chat::Usage;
 
 use crate::config::{self, Config, Problems, watch::Watcher};
 use crate::delivery::Deliveries;
+use crate::error::chain;
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::plugin::Catalog;
@@ -21,7 +22,8 @@ use crate::plugin::engine::{EngineError, Engines};
 use crate::plugin::policy::Outcome;
 use crate::routing::statistics::{Observation, Statistics};
 use crate::shutdown::Tasks;
-use crate::snapshot::{self, BuildError, Model, Snapshot, Surroundings, chain};
+use crate::snapshot::build::{self, BuildError, Surroundings};
+use crate::snapshot::{Model, Snapshot};
 use crate::upstream::pool::UpstreamPool;
 
 /// How often policies are told what happened: soon enough to learn from a brown-out, rare
@@ -99,7 +101,7 @@ impl Gateway {
                 running_sink: &|_| None,
                 runtime: &runtime,
             };
-            let first = snapshot::build(config, 1, &surroundings);
+            let first = build::build(config, 1, &surroundings);
             (first, catalog, statistics)
         })
         .await?;
@@ -174,7 +176,7 @@ impl Gateway {
                 running_sink: &|identity| gateway.deliveries.running(identity),
                 runtime: &runtime,
             };
-            Ok(snapshot::build(config, current.generation + 1, &surroundings)?)
+            Ok(build::build(config, current.generation + 1, &surroundings)?)
         })
         .await?
     }
@@ -305,8 +307,13 @@ fn warn_of_fixed(running: &Config, next: &Config) {
         ("server.listen", running.server.listen != next.server.listen),
         ("server.max_connections", running.server.max_connections != next.server.max_connections),
         ("server.header_timeout_ms", running.server.header_timeout != next.server.header_timeout),
+        ("server.drain_timeout_ms", running.server.drain_timeout != next.server.drain_timeout),
         ("admin.listen", running.admin.listen != next.admin.listen),
-        ("journal", running.journal != next.journal),
+        (
+            "journal",
+            config::Journal { content: next.journal.content, ..running.journal.clone() }
+                != next.journal,
+        ),
         ("plugin_host", running.plugin_host != next.plugin_host),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {

@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    /// Calls that go on without their connection.
+    detached: TaskTracker,
     stopping: CancellationToken,
     abandoned: CancellationToken,
 }
@@ -45,6 +47,24 @@ impl Tasks {
             tracing::trace!(task = name, "task ended");
         });
         Task { ended }
+    }
+
+    /// Runs a call that goes on when its client goes away; it gets the drain time too.
+    pub fn spawn_detached<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let detached = self.detached.token();
+        self.spawn(name, async move {
+            let _detached = detached;
+            future.await;
+        });
+    }
+
+    /// Waits until no detached call is left.
+    pub async fn detached_ended(&self) {
+        self.detached.close();
+        self.detached.wait().await;
     }
 
     /// Set once the process is to end.

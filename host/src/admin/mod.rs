@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::error::chain;
 use crate::gateway::Gateway;
 use crate::request::reply::{self, ReplyBody};
-use crate::snapshot::chain;
 
 /// The routes of the admin listener, as documented in `docs/operating.md`.
 pub const ROUTES: &[(&str, &str)] = &[

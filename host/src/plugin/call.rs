@@ -51,6 +51,15 @@ impl CallFailure {
     }
 }
 
+/// What a call is for. Only work that succeeds ends a quarantine: a plugin that traps in
+/// `route` still answers `prepare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// `describe`, `prepare`, `open`, and the making and dropping of resources.
+    SetUp,
+    Work,
+}
+
 impl LoadedPlugin {
     /// Whether the plugin takes calls now.
     pub(super) fn admit(&self) -> Result<(), CallFailure> {
@@ -60,19 +69,21 @@ impl LoadedPlugin {
     /// Runs `call` inside the instance. After a failure the instance is spent.
     pub(super) fn call<B, R>(
         &self,
+        purpose: Purpose,
         instance: &mut Instance<B>,
         call: impl FnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
         budget::start_call(&mut instance.store);
         let started = Instant::now();
         let result = call(instance);
-        self.settle(instance, started, result)
+        self.settle(purpose, instance, started, result)
     }
 
     /// The same for the I/O engine, bounded by wall clock. Dropping the future spends the
     /// instance.
     pub(super) async fn call_async<B, R>(
         &self,
+        purpose: Purpose,
         instance: &mut Instance<B>,
         call: impl AsyncFnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
@@ -82,7 +93,7 @@ impl LoadedPlugin {
         match tokio::time::timeout(self.limits.io, call(instance)).await {
             Ok(result) => {
                 instance.spent = false;
-                self.settle(instance, started, result)
+                self.settle(purpose, instance, started, result)
             }
             Err(_) => {
                 self.accounting.call(started.elapsed(), instance.memory_used());
@@ -93,6 +104,7 @@ impl LoadedPlugin {
 
     fn settle<B, R>(
         &self,
+        purpose: Purpose,
         instance: &mut Instance<B>,
         started: Instant,
         result: wasmtime::Result<R>,
@@ -101,7 +113,7 @@ impl LoadedPlugin {
         self.accounting.call(started.elapsed(), instance.memory_used());
         match result {
             Ok(value) => {
-                if self.quarantine.succeeded() {
+                if purpose == Purpose::Work && self.quarantine.succeeded() {
                     tracing::info!(plugin = %self.name, "plugin left quarantine");
                 }
                 Ok(value)

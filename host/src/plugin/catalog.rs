@@ -13,7 +13,7 @@ use wasmtime::component::{Component, Linker};
 use super::accounting::{Account, Accounting};
 use super::engine::{Engines, MAX_MEMORY_BYTES};
 use super::grant::{self, GrantError};
-use super::imports::{self, KeyValue};
+use super::imports::{self, Capabilities, KeyValue};
 use super::quarantine::Quarantine;
 use super::{CONTRACT_VERSION, CallFailure, Digest, Kind, LoadedPlugin};
 use crate::config::{Plugin, PluginSource};
@@ -181,6 +181,10 @@ impl Catalog {
             accounting: self.accounting(name),
             quarantine: Quarantine::default(),
             engine: engine.clone(),
+            capabilities: Capabilities {
+                kv: plugin.grants.kv_bytes.map(|bytes| self.key_value(name, bytes)),
+                ..Capabilities::default()
+            },
             linked,
         })
     }
@@ -219,7 +223,7 @@ impl Catalog {
     }
 
     /// The plugin's map; a new one when the operator changed its size.
-    pub(super) fn key_value(&self, name: &str, limit_bytes: u64) -> Arc<KeyValue> {
+    fn key_value(&self, name: &str, limit_bytes: u64) -> Arc<KeyValue> {
         let mut state = self.lock();
         match state.key_values.get(name) {
             Some(map) if map.limit_bytes() == limit_bytes => map.clone(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::bindings::experiment::{Experiment as Bindings, ExperimentIndices};
+use super::call::Purpose;
 use super::catalog::LoadCause;
-use super::imports::Capabilities;
 use super::instance::Instance;
 use super::provider::json;
 use super::{CallFailure, LoadedPlugin};
@@ -26,11 +26,11 @@ pub fn allocate(
     let start = |source: CallFailure| LoadCause::Start { function: "allocate", source };
     let indices = ExperimentIndices::new(plugin.linked()).map_err(LoadCause::Link)?;
     let mut instance: Instance<Bindings> = plugin
-        .instantiate(Capabilities::default(), |store, component| indices.load(store, component))
+        .instantiate(plugin.capabilities(), |store, component| indices.load(store, component))
         .map_err(LoadCause::Trial)?;
     let settings = json(settings);
     plugin
-        .call(&mut instance, |Instance { store, bindings, .. }| {
+        .call(Purpose::Work, &mut instance, |Instance { store, bindings, .. }| {
             bindings
                 .torana_experiment_allocator()
                 .call_allocate(store, function, variants, &settings)

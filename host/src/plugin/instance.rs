@@ -51,6 +51,11 @@ impl LoadedPlugin {
         Ok(self.instance(store, bindings, component))
     }
 
+    /// What every instance of the plugin shares: its key-value map and its log's rate.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
     pub(super) fn linked(&self) -> &InstancePre<GuestState> {
         &self.linked
     }

@@ -24,7 +24,7 @@ mod convert;
 pub mod engine;
 pub mod experiment;
 mod grant;
-mod imports;
+pub(crate) mod imports;
 mod instance;
 pub mod policy;
 mod pool;
@@ -43,7 +43,7 @@ pub use catalog::{Catalog, LoadError};
 
 use crate::config::{Grants, Isolation, Limits};
 use accounting::Accounting;
-use imports::GuestState;
+use imports::{Capabilities, GuestState};
 use quarantine::Quarantine;
 
 /// SHA-256 of a component's bytes: the very bytes that were compiled.
@@ -123,6 +123,7 @@ pub struct LoadedPlugin {
     pub accounting: Arc<Accounting>,
     pub quarantine: Quarantine,
     engine: wasmtime::Engine,
+    capabilities: Capabilities,
     linked: InstancePre<GuestState>,
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::bindings::router::{Router as Bindings, RouterIndices};
+use super::call::Purpose;
 use super::catalog::LoadCause;
-use super::imports::Capabilities;
 use super::instance::Instance;
 use super::provider::json;
 use super::{CallFailure, LoadedPlugin};
@@ -45,7 +45,7 @@ impl From<CallFailure> for PrepareFailure {
 }
 
 impl Policy {
-    /// `learned` is what [`Policy::save`] gave for the same router and model before.
+    /// `learned` is what [`Policy::learned`] gave for the same router and model before.
     pub fn prepare(
         plugin: Arc<LoadedPlugin>,
         settings: &Map<String, Value>,
@@ -82,7 +82,7 @@ impl Policy {
         facts: &RequestFacts,
         candidates: &[Candidate],
     ) -> Result<Plan, CallFailure> {
-        self.call(&mut self.lock(), |Instance { store, bindings, .. }| {
+        self.call(Purpose::Work, &mut self.lock(), |Instance { store, bindings, .. }| {
             bindings.torana_router_policy().call_route(store, *facts, candidates)
         })
     }
@@ -90,12 +90,13 @@ impl Policy {
     /// Tells the policy what happened, and takes what it learned from that.
     pub fn observe(&self, outcomes: &[Outcome]) -> Result<(), CallFailure> {
         let mut state = self.lock();
-        self.call(&mut state, |Instance { store, bindings, .. }| {
+        self.call(Purpose::SetUp, &mut state, |Instance { store, bindings, .. }| {
             bindings.torana_router_policy().call_observe(store, outcomes)
         })?;
-        let saved = self.call(&mut state, |Instance { store, bindings, .. }| {
-            bindings.torana_router_policy().call_save(store)
-        })?;
+        let saved =
+            self.call(Purpose::SetUp, &mut state, |Instance { store, bindings, .. }| {
+                bindings.torana_router_policy().call_save(store)
+            })?;
         state.saved = saved;
         Ok(())
     }
@@ -107,6 +108,7 @@ impl Policy {
 
     fn call<R>(
         &self,
+        purpose: Purpose,
         state: &mut State,
         call: impl FnOnce(&mut Instance<Bindings>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
@@ -118,7 +120,7 @@ impl Policy {
                 PrepareFailure::Refused(_) => CallFailure::Quarantined,
             })?,
         };
-        let result = self.plugin.call(&mut instance, call);
+        let result = self.plugin.call(purpose, &mut instance, call);
         if !instance.spent {
             state.instance = Some(instance);
         }
@@ -127,18 +129,22 @@ impl Policy {
 
     fn instantiate(&self, learned: &[u8]) -> Result<Instance<Bindings>, PrepareFailure> {
         let mut instance =
-            self.plugin.instantiate(Capabilities::default(), |store, component| {
+            self.plugin.instantiate(self.plugin.capabilities(), |store, component| {
                 self.indices.load(store, component)
             })?;
         self.plugin
-            .call(&mut instance, |Instance { store, bindings, .. }| {
+            .call(Purpose::SetUp, &mut instance, |Instance { store, bindings, .. }| {
                 bindings.torana_router_policy().call_prepare(store, &self.settings, &self.endpoints)
             })?
             .map_err(PrepareFailure::Refused)?;
         if !learned.is_empty() {
-            self.plugin.call(&mut instance, |Instance { store, bindings, .. }| {
-                bindings.torana_router_policy().call_restore(store, learned)
-            })?;
+            self.plugin.call(
+                Purpose::SetUp,
+                &mut instance,
+                |Instance { store, bindings, .. }| {
+                    bindings.torana_router_policy().call_restore(store, learned)
+                },
+            )?;
         }
         Ok(instance)
     }

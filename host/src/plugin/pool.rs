@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::call::Purpose;
 use super::instance::Instance;
 use super::{CallFailure, LoadedPlugin};
 use crate::config::Isolation;
@@ -74,10 +75,11 @@ impl<B> CheckedOut<B> {
     /// Runs one call in the loaned instance, under its plugin's budget.
     pub(super) fn call<R>(
         &mut self,
+        purpose: Purpose,
         call: impl FnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
         match &mut self.instance {
-            Some(instance) if !instance.spent => self.pool.plugin.call(instance, call),
+            Some(instance) if !instance.spent => self.pool.plugin.call(purpose, instance, call),
             // A stream that goes on after its parser was killed.
             _ => Err(CallFailure::Quarantined),
         }

@@ -11,8 +11,8 @@ use wasmtime::component::ResourceAny;
 
 use super::bindings::provider::exports::torana::provider::adapter as wit;
 use super::bindings::provider::{Provider as Bindings, ProviderIndices};
+use super::call::Purpose;
 use super::catalog::LoadCause;
-use super::imports::Capabilities;
 use super::instance::Instance;
 use super::pool::{CheckedOut, Pool};
 use super::{CallFailure, LoadedPlugin, convert};
@@ -73,7 +73,7 @@ impl Provider {
         let settings = json(settings);
         self.check_out()
             .and_then(|mut instance| {
-                instance.call(|Instance { store, bindings, .. }| {
+                instance.call(Purpose::SetUp, |Instance { store, bindings, .. }| {
                     bindings.torana_provider_adapter().call_describe(store, &settings)
                 })
             })
@@ -134,7 +134,7 @@ impl Provider {
         let failed = |source| ProviderFailure::Plugin { plugin: name.clone(), source };
         let mut instance = self.check_out().map_err(failed)?;
         let parser = instance
-            .call(|Instance { store, bindings, .. }| {
+            .call(Purpose::SetUp, |Instance { store, bindings, .. }| {
                 bindings.torana_provider_adapter().stream_parser().call_constructor(store, endpoint)
             })
             .map_err(failed)?;
@@ -146,7 +146,7 @@ impl Provider {
         call: impl FnOnce(&mut Instance<Bindings>) -> wasmtime::Result<Result<R, wit::CallError>>,
     ) -> Result<R, ProviderFailure> {
         self.check_out()
-            .and_then(|mut instance| instance.call(call))
+            .and_then(|mut instance| instance.call(Purpose::Work, call))
             .map_err(|source| ProviderFailure::Plugin {
                 plugin: self.plugin().name.clone(),
                 source,
@@ -156,7 +156,7 @@ impl Provider {
 
     fn check_out(&self) -> Result<CheckedOut<Bindings>, CallFailure> {
         self.pool.check_out(|| {
-            self.plugin().instantiate(Capabilities::default(), |store, component| {
+            self.plugin().instantiate(self.plugin().capabilities(), |store, component| {
                 self.indices.load(store, component)
             })
         })
@@ -188,7 +188,7 @@ impl StreamParser {
         events: &mut Vec<StreamEvent>,
     ) -> Result<(), ProviderFailure> {
         let parser = self.parser;
-        let parsed = self.instance.call(|Instance { store, bindings, .. }| {
+        let parsed = self.instance.call(Purpose::Work, |Instance { store, bindings, .. }| {
             bindings.torana_provider_adapter().stream_parser().call_push(store, parser, frames)
         });
         self.collect(parsed, events)
@@ -196,7 +196,7 @@ impl StreamParser {
 
     pub fn finish(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), ProviderFailure> {
         let parser = self.parser;
-        let parsed = self.instance.call(|Instance { store, bindings, .. }| {
+        let parsed = self.instance.call(Purpose::Work, |Instance { store, bindings, .. }| {
             bindings.torana_provider_adapter().stream_parser().call_finish(store, parser)
         });
         self.collect(parsed, events)
@@ -219,7 +219,10 @@ impl Drop for StreamParser {
         let parser = self.parser;
         // The guest's destructor runs under the budget like any call; a failure was logged
         // and spends the instance, which is all that can be done.
-        drop(self.instance.call(|Instance { store, .. }| parser.resource_drop(store)));
+        drop(
+            self.instance
+                .call(Purpose::SetUp, |Instance { store, .. }| parser.resource_drop(store)),
+        );
     }
 }
 

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::bindings::query::{Query as QueryBindings, QueryIndices};
 use super::bindings::sink::{Sink as Bindings, SinkIndices};
-use super::catalog::{Catalog, LoadCause};
+use super::call::Purpose;
+use super::catalog::LoadCause;
 use super::imports::{AppendFile, Capabilities, Database, HttpClient};
 use super::instance::Instance;
 use super::provider::json;
@@ -32,7 +33,6 @@ pub struct Sink {
 impl Sink {
     /// Opens what was granted; `open` of the sink itself comes with [`Sink::writer`].
     pub fn new(
-        catalog: &Catalog,
         plugin: Arc<LoadedPlugin>,
         settings: &Map<String, Value>,
     ) -> Result<Self, LoadCause> {
@@ -42,7 +42,7 @@ impl Sink {
         } else {
             None
         };
-        let capabilities = capabilities(catalog, &plugin, settings)?;
+        let capabilities = capabilities(&plugin, settings)?;
         Ok(Self { plugin, delivery, query, settings: json(settings), capabilities })
     }
 
@@ -60,9 +60,13 @@ impl Sink {
             .await
             .map_err(LoadCause::Trial)?;
         self.plugin
-            .call_async(&mut instance, async |Instance { store, bindings, .. }| {
-                bindings.torana_sink_delivery().call_open(store, &self.settings).await
-            })
+            .call_async(
+                Purpose::SetUp,
+                &mut instance,
+                async |Instance { store, bindings, .. }| {
+                    bindings.torana_sink_delivery().call_open(store, &self.settings).await
+                },
+            )
             .await
             .map_err(|source| LoadCause::Start { function: "open", source })?
             .map_err(|refused| LoadCause::Settings {
@@ -106,17 +110,25 @@ impl SinkWriter {
     pub async fn write(&mut self, batch: &[Row]) -> Result<Outcome, CallFailure> {
         self.plugin.admit()?;
         self.plugin
-            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
-                bindings.torana_sink_delivery().call_write(store, batch).await
-            })
+            .call_async(
+                Purpose::Work,
+                &mut self.instance,
+                async |Instance { store, bindings, .. }| {
+                    bindings.torana_sink_delivery().call_write(store, batch).await
+                },
+            )
             .await
     }
 
     pub async fn flush(&mut self) -> Result<Outcome, CallFailure> {
         self.plugin
-            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
-                bindings.torana_sink_delivery().call_flush(store).await
-            })
+            .call_async(
+                Purpose::Work,
+                &mut self.instance,
+                async |Instance { store, bindings, .. }| {
+                    bindings.torana_sink_delivery().call_flush(store).await
+                },
+            )
             .await
     }
 }
@@ -135,9 +147,13 @@ impl SinkReader {
     ) -> Result<Result<Page, QueryError>, CallFailure> {
         self.plugin.admit()?;
         self.plugin
-            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
-                bindings.torana_sink_query().call_list_inferences(store, filter, page).await
-            })
+            .call_async(
+                Purpose::Work,
+                &mut self.instance,
+                async |Instance { store, bindings, .. }| {
+                    bindings.torana_sink_query().call_list_inferences(store, filter, page).await
+                },
+            )
             .await
     }
 
@@ -147,21 +163,24 @@ impl SinkReader {
     ) -> Result<Result<Option<Vec<u8>>, QueryError>, CallFailure> {
         self.plugin.admit()?;
         self.plugin
-            .call_async(&mut self.instance, async |Instance { store, bindings, .. }| {
-                bindings.torana_sink_query().call_get_inference(store, id).await
-            })
+            .call_async(
+                Purpose::Work,
+                &mut self.instance,
+                async |Instance { store, bindings, .. }| {
+                    bindings.torana_sink_query().call_get_inference(store, id).await
+                },
+            )
             .await
     }
 }
 
 fn capabilities(
-    catalog: &Catalog,
     plugin: &LoadedPlugin,
     settings: &Map<String, Value>,
 ) -> Result<Capabilities, LoadCause> {
     let path = settings.get("path").and_then(Value::as_str).map(Path::new);
     let grants = &plugin.grants;
-    let mut capabilities = Capabilities::default();
+    let mut capabilities = plugin.capabilities();
     if let (true, Some(path)) = (grants.sql, path) {
         let database =
             Database::open(path).map_err(|error| LoadCause::Capability(Box::new(error)))?;
@@ -174,9 +193,6 @@ fn capabilities(
         let tls = crate::upstream::tls::client_configuration()
             .map_err(|error| LoadCause::Capability(Box::new(error)))?;
         capabilities.http = Some(Arc::new(HttpClient::new(&grants.http, tls)));
-    }
-    if let Some(bytes) = grants.kv_bytes {
-        capabilities.kv = Some(catalog.key_value(&plugin.name, bytes));
     }
     Ok(capabilities)
 }

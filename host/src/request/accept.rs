@@ -91,7 +91,11 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
         });
     }
     drop(listener);
-    if tokio::time::timeout(server.drain_timeout, graceful.shutdown()).await.is_err() {
+    let drained = async {
+        graceful.shutdown().await;
+        gateway.tasks.detached_ended().await;
+    };
+    if tokio::time::timeout(server.drain_timeout, drained).await.is_err() {
         tracing::warn!("requests were still running at the end of the drain time; they are cut");
         gateway.tasks.abandoned().cancel();
         let all = u32::try_from(server.max_connections).unwrap_or(u32::MAX);
@@ -193,7 +197,7 @@ async fn chat(
         OnDisconnect::Cancel => served.await,
         OnDisconnect::Drain => {
             let (sender, receiver) = tokio::sync::oneshot::channel();
-            tasks.spawn("request", async move {
+            tasks.spawn_detached("request", async move {
                 // A client that went away is the case this is for.
                 let _gone = sender.send(served.await).is_err();
             });

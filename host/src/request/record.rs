@@ -293,7 +293,7 @@ async fn write(gateway: &Gateway, rows: Vec<Row>) {
     if let Err(error) = gateway.journal.append(&rows).await {
         gateway.metrics.rows_lost(rows.len());
         tracing::error!(
-            error = crate::snapshot::chain(&error),
+            error = crate::error::chain(&error),
             rows = rows.len(),
             "rows could not be written to the journal"
         );

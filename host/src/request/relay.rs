@@ -147,7 +147,7 @@ fn stream(
         OnDisconnect::Cancel => pulled(relay),
         OnDisconnect::Drain => {
             let (sender, receiver) = mpsc::channel(DRAIN_BUFFER);
-            tasks.spawn("drain", drain(relay, sender));
+            tasks.spawn_detached("drain", drain(relay, sender));
             received(receiver)
         }
     };
@@ -340,7 +340,7 @@ impl Relay {
             error: error.map(|error| ErrorFields {
                 kind: error.kind().as_str(),
                 code: error.code().to_owned(),
-                message: crate::snapshot::chain(error),
+                message: crate::error::chain(error),
             }),
             ttft,
             response: Some(&response),

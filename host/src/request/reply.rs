@@ -61,7 +61,7 @@ pub fn error(cause: &Cause) -> Response<ReplyBody> {
         _ => None,
     };
     let body = passed_on.unwrap_or_else(|| {
-        let message = crate::snapshot::chain(cause);
+        let message = crate::error::chain(cause);
         openai::error::encode(status.as_u16(), &message, code(cause), param(cause)).into()
     });
     let mut response = json(status, body);
@@ -78,7 +78,7 @@ pub fn error(cause: &Cause) -> Response<ReplyBody> {
 pub fn stream_error(error: &AttemptError) -> Bytes {
     let status = attempt_status(error).as_u16();
     let mut event = b"data: ".to_vec();
-    let message = crate::snapshot::chain(error);
+    let message = crate::error::chain(error);
     event.extend(openai::error::encode(status, &message, error.code(), None));
     event.extend(b"\n\n");
     event.into()

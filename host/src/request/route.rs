@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::assign::FUNCTION_PREFIX;
 use super::decode::ChatCall;
+use crate::config::SecretReference;
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::plugin::policy::Candidate;
@@ -123,7 +124,7 @@ fn reasons(model: &Model, left_out: &[LeftOut]) -> String {
                 candidate::Ineligible::NoCredential,
                 crate::config::Credential::Missing(reference),
             ) => {
-                format!("{} has no credential (set {reference} and reload)", left.endpoint)
+                format!("{} has no credential ({})", left.endpoint, remedy(reference))
             }
             (candidate::Ineligible::ContextWindow, _) => {
                 format!("{} has a context window too small for this prompt", left.endpoint)
@@ -134,6 +135,15 @@ fn reasons(model: &Model, left_out: &[LeftOut]) -> String {
         })
         .collect();
     lines.join("; ")
+}
+
+fn remedy(reference: &SecretReference) -> String {
+    match reference {
+        SecretReference::Environment(name) => {
+            format!("set {name} in the gateway's environment and restart it")
+        }
+        SecretReference::File(path) => format!("write it to {} and reload", path.display()),
+    }
 }
 
 /// Random enough to spread load, recorded so that the decision can be replayed.

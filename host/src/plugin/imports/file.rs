@@ -64,7 +64,7 @@ impl AppendFile {
         if let Some(directory) = self.path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        OpenOptions::new().create(true).append(true).open(&self.path)
+        private().append(true).open(&self.path)
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
@@ -72,6 +72,15 @@ impl AppendFile {
         name.push(format!(".{number}"));
         name.into()
     }
+}
+
+/// Creates files that only this user can read: conversations are in them.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]

@@ -22,6 +22,7 @@ use super::budget::Budget;
 use super::grant::Capability;
 
 pub(super) use file::AppendFile;
+pub(crate) use file::private;
 pub(super) use http::HttpClient;
 pub(super) use kv::KeyValue;
 pub(super) use sql::Database;

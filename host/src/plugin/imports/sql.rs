@@ -46,6 +46,8 @@ impl Database {
             // A failure shows when SQLite opens the file, with SQLite's words for it.
             drop(std::fs::create_dir_all(directory));
         }
+        // SQLite would create it readable for everybody. A failure shows right below.
+        drop(super::file::private().append(true).open(path));
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -1,7 +1,7 @@
-//! Answers every request with [`MARKER`], which a test overwrites in the component's bytes
+//! Answers every request with `MARKER`, which a test overwrites in the component's bytes
 //! to get another version of the same plugin.
 //!
-//! A stream says the marker [`REPEATS`] times, so that a stream served by two versions would
+//! A stream says the marker `REPEATS` times, so that a stream served by two versions would
 //! show both.
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! Tries endpoints forwards or backwards, as [`ORDER`] says. A test overwrites it in the
+//! Tries endpoints forwards or backwards, as `ORDER` says. A test overwrites it in the
 //! component's bytes to get another version of the same policy.
 
 use std::hint::black_box;
