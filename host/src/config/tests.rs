@@ -80,7 +80,7 @@ fn what_is_not_written_has_the_documented_default() {
         auth: Auth::None,
         body_limit_bytes: 32 * 1024 * 1024,
         answer_limit_bytes: 64 * 1024 * 1024,
-        header_timeout: Duration::from_secs(10),
+        header_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(30),
         drain_timeout: Duration::from_secs(30),
         keep_alive_comment: Some(Duration::from_secs(15)),

@@ -21,8 +21,9 @@ const BODY_LIMIT_MIB: u64 = 32;
 /// Twice a request: an answer may hold generated images and audio.
 const ANSWER_LIMIT_MIB: u64 = 64;
 
-/// A client that takes longer for its headers holds a connection for nothing.
-const HEADER_TIMEOUT_MS: u64 = 10_000;
+/// An idle connection waits for its next headers too: longer than the 60 s for which load
+/// balancers and client pools keep one, so that it is they who close it.
+const HEADER_TIMEOUT_MS: u64 = 75_000;
 
 /// A full body at about 1 MiB/s.
 const BODY_TIMEOUT_MS: u64 = 30_000;
