@@ -42,6 +42,8 @@ pub enum Cause {
     StoreUnavailable(String),
     #[error("the journal is full and set to shed; its sinks must catch up first")]
     JournalFull,
+    #[error("the gateway lost the task of this request; its log says why")]
+    TaskDied,
     #[error("no endpoint of `{model}` can be called: {reasons}")]
     NoEndpoint { model: String, reasons: String },
     #[error("the template of variant {variant} of function {function} failed: {source}")]

@@ -9,14 +9,9 @@ use torana_tests::repository;
 
 use crate::setup::{NEIGHBOUR, SINK};
 
-/// The reference; absent in a checkout that does not have it yet.
-fn operating() -> Option<String> {
-    let path = repository().join("docs/operating.md");
-    let text = std::fs::read_to_string(&path).ok();
-    if text.is_none() {
-        eprintln!("skipped: no {}", path.display());
-    }
-    text
+/// The reference.
+fn operating() -> String {
+    std::fs::read_to_string(repository().join("docs/operating.md")).unwrap()
 }
 
 /// First cells of table rows, without their backticks.
@@ -35,7 +30,7 @@ fn set<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 
 #[test]
 fn documented_metrics_are_those_that_are_served() {
-    let Some(text) = operating() else { return };
+    let text = operating();
     let gateway = Gateway::start(&Config::new(format!("{NEIGHBOUR}{SINK}")));
     // What has labels is served from its first event on.
     gateway.chat(&openai::chat("neighbour")).expect(200);
@@ -54,7 +49,7 @@ fn documented_metrics_are_those_that_are_served() {
 
 #[test]
 fn documented_routes_are_those_that_are_served() {
-    let Some(text) = operating() else { return };
+    let text = operating();
     let is_route = |it: &&str| it.starts_with("GET /") || it.starts_with("POST /");
     let documented = set(first_cells(&text).filter(is_route));
     let mut known = BTreeSet::new();
@@ -90,7 +85,7 @@ fn routes_in(source: &str) -> Vec<String> {
 
 #[test]
 fn documented_commands_and_flags_are_those_of_the_binary() {
-    let Some(text) = operating() else { return };
+    let text = operating();
     let commands: [&[&str]; 4] = [&["serve"], &["check"], &["plugin", "list"], &[]];
     let mut flags = BTreeSet::new();
     for command in commands {

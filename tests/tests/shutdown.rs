@@ -5,7 +5,7 @@ use std::time::Duration;
 use torana_tests::chat::Streamed;
 use torana_tests::client::{Connection, Request, Stream};
 use torana_tests::eventually::eventually;
-use torana_tests::gateway::{Folder, Gateway, Signal};
+use torana_tests::gateway::{Config, Folder, Gateway, Signal};
 use torana_tests::openai::{self, TEXT};
 use torana_tests::provider::Provider;
 use torana_tests::script::{Gate, Script};
@@ -60,6 +60,21 @@ fn streams_end_complete_and_the_exit_code_is_zero() {
         assert_eq!(Streamed::of(events, end).expect_complete().chat.text, TEXT);
     }
     assert_eq!(gateway.wait_for_end(END), 0);
+}
+
+#[test]
+fn drain_time_bounds_the_end_even_when_every_connection_is_in_use() {
+    let slow = "[providers.sim]\nsettings = { tokens = 500, tokens_per_second = 5 }\n\
+                [models.slow]\nendpoints = [\"sim/slow\"]";
+    let config = Config::new(slow).server("max_connections = 1\ndrain_timeout_ms = 200");
+    let mut gateway = Gateway::start(&config);
+    let mut stream = gateway.chat_stream(&openai::streaming_chat("slow"));
+    let first = stream.next_event().unwrap();
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait_for_end(END), 0);
+    let (mut events, end) = stream.rest();
+    events.insert(0, first);
+    assert!(!Streamed::of(events, end).looks_complete(), "a stream that was cut");
 }
 
 #[test]

@@ -28,6 +28,10 @@ pub enum CallFailure {
     NoInstance,
     #[error("it is in quarantine after repeated failures")]
     Quarantined,
+    #[error("its instance was lost by a failure before this call")]
+    Spent,
+    #[error("it refused settings that it had taken before")]
+    Fickle,
 }
 
 impl CallFailure {
@@ -42,12 +46,14 @@ impl CallFailure {
             Self::Trap(_) => "trap",
             Self::NoInstance => "no_instance",
             Self::Quarantined => "quarantined",
+            Self::Spent => "spent",
+            Self::Fickle => "fickle",
         }
     }
 
-    /// The guest's own doing, as opposed to the host being full or the door being closed.
+    /// A call that was ended, as opposed to one that never began.
     fn is_kill(&self) -> bool {
-        !matches!(self, Self::NoInstance | Self::Quarantined)
+        !matches!(self, Self::NoInstance | Self::Quarantined | Self::Spent | Self::Fickle)
     }
 }
 

@@ -117,7 +117,7 @@ impl Policy {
             Some(instance) => instance,
             None => self.instantiate(&state.saved).map_err(|failure| match failure {
                 PrepareFailure::Call(failure) => failure,
-                PrepareFailure::Refused(_) => CallFailure::Quarantined,
+                PrepareFailure::Refused(_) => CallFailure::Fickle,
             })?,
         };
         let result = self.plugin.call(purpose, &mut instance, call);

@@ -81,7 +81,7 @@ impl<B> CheckedOut<B> {
         match &mut self.instance {
             Some(instance) if !instance.spent => self.pool.plugin.call(purpose, instance, call),
             // A stream that goes on after its parser was killed.
-            _ => Err(CallFailure::Quarantined),
+            _ => Err(CallFailure::Spent),
         }
     }
 }

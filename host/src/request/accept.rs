@@ -55,9 +55,13 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     let builder = protocol(&server);
     let stopping = gateway.tasks.stopping().clone();
     loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            // None is free while all are in use: that wait must end with the gateway, too.
+            let permit = connections.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            next = next => next,
             () = stopping.cancelled() => break,
         };
         let stream = match accepted {
@@ -201,9 +205,7 @@ async fn chat(
                 // A client that went away is the case this is for.
                 let _gone = sender.send(served.await).is_err();
             });
-            receiver.await.unwrap_or_else(|_| {
-                reply::error(&Cause::StoreUnavailable("the request's task ended".into()))
-            })
+            receiver.await.unwrap_or_else(|_| reply::error(&Cause::TaskDied))
         }
     }
 }

@@ -315,6 +315,7 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         | Cause::StoreUnavailable(_)
         | Cause::JournalFull
         | Cause::NoEndpoint { .. } => "overloaded",
+        Cause::TaskDied => "server",
         Cause::BodyTimeout(_) => "timeout",
         Cause::MethodNotAllowed { .. }
         | Cause::BodyTooLarge { .. }

@@ -121,6 +121,7 @@ pub fn status(cause: &Cause) -> StatusCode {
         | Cause::InvalidRequest { .. }
         | Cause::Template { .. } => StatusCode::BAD_REQUEST,
         Cause::NoQuerySink => StatusCode::NOT_IMPLEMENTED,
+        Cause::TaskDied => StatusCode::INTERNAL_SERVER_ERROR,
         Cause::StoreUnavailable(_) | Cause::JournalFull | Cause::NoEndpoint { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -173,6 +174,7 @@ pub fn code(cause: &Cause) -> &str {
         Cause::StoreUnavailable(_) => "store_unavailable",
         Cause::JournalFull => "journal_full",
         Cause::NoEndpoint { .. } => "no_endpoint",
+        Cause::TaskDied => "task_died",
         Cause::Template { .. } => "template_failed",
         Cause::Attempt(error) => error.code(),
         Cause::AllAttempts(_) => "all_attempts_failed",
