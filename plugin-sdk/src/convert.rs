@@ -48,8 +48,8 @@ pub(crate) fn stream_event(event: StreamEvent) -> adapter::StreamEvent {
         }
         StreamEvent::TextDelta { index, text } => To::TextDelta(delta(index, text)),
         StreamEvent::ReasoningDelta { index, text } => To::ReasoningDelta(delta(index, text)),
-        StreamEvent::ReasoningSignature { index, signature } => {
-            To::ReasoningSignature(delta(index, signature))
+        StreamEvent::ReasoningSignature { index, signature, dialect } => {
+            To::ReasoningSignature(adapter::Signature { index, text: signature, dialect })
         }
         StreamEvent::ToolCallDelta { index, arguments } => {
             To::ToolCallDelta(delta(index, arguments))
@@ -147,6 +147,7 @@ fn usage_from_host(usage: types::Usage) -> Usage {
         reasoning: usage.reasoning,
         audio: usage.audio,
         cost_usd: usage.cost_usd,
+        estimated: false,
     }
 }
 
@@ -171,6 +172,7 @@ call_error_kinds!(
     Permission,
     NotFound,
     InvalidRequest,
+    Unsupported,
     ContextLength,
     ContentFilter,
     Server,

@@ -22,12 +22,12 @@
 //!     type Stream = openai::stream::Decoder;
 //!
 //!     fn describe(_: &NoSettings) -> Result<Info, SettingsError> {
-//!         Ok(Info::new(Wire::OpenaiChat, CredentialScheme::Bearer))
+//!         Ok(Info::new([Wire::OpenaiChat], CredentialScheme::Bearer))
 //!     }
 //!
 //!     fn build(endpoint: &Endpoint<NoSettings>, request: Request) -> Result<Built, CallError> {
-//!         let body = openai::request::encode(&request, &endpoint.model);
-//!         Ok(Built::Send(HttpRequest::post_json("/chat/completions", body)))
+//!         let encoded = openai::request::encode(&request, &endpoint.model)?;
+//!         Ok(Built::Send(HttpRequest::post_encoded("/chat/completions", encoded)))
 //!     }
 //!
 //!     fn parse(_: &Endpoint<NoSettings>, answer: &HttpResponse) -> Result<Response, CallError> {
@@ -57,6 +57,7 @@ use serde_json::Value;
 
 use crate::bindings::provider::exports::torana::provider::adapter as generated;
 use crate::chat::{Request, Response};
+use crate::wire::encoded::Encoded;
 use crate::{CallError, CallErrorKind, Header, SettingsError, StreamEvent};
 
 mod export;
@@ -65,7 +66,8 @@ mod stream;
 #[doc(hidden)]
 pub use export::Component;
 pub use generated::{
-    CredentialScheme, ForwardHead, Frame, Framing, HttpRequest, HttpResponse, Info, Wire,
+    AwsService, CredentialScheme, ForwardHead, Frame, Framing, HttpRequest, HttpResponse, Info,
+    StructuredOutput, Wire,
 };
 pub use stream::{NoStream, StreamParser};
 
@@ -106,8 +108,8 @@ pub trait Provider: Sized + 'static {
         ))
     }
 
-    /// Passes a request on that already speaks [`Info::wire`]. The default is for an adapter
-    /// whose wire is [`Wire::Custom`], which is never asked.
+    /// Passes a request on that already speaks one of [`Info::wires`]. The default is for an adapter
+    /// without [`Info::wires`], which is never asked.
     ///
     /// # Errors
     ///
@@ -120,6 +122,32 @@ pub trait Provider: Sized + 'static {
             CallErrorKind::InvalidRequest,
             "this adapter does not pass requests on as they are",
         ))
+    }
+
+    /// Turns an OpenAI embeddings request into the provider's HTTP request. The default is
+    /// for an adapter whose [`Info::embeddings`] is false, which is never asked.
+    ///
+    /// # Errors
+    ///
+    /// Why the provider cannot take this request.
+    fn build_embeddings(
+        _endpoint: &Endpoint<Self::Settings>,
+        _request: Value,
+    ) -> Result<HttpRequest, CallError> {
+        Err(crate::wire::encoded::unsupported("embedding text"))
+    }
+
+    /// Reads the provider's answer to an embeddings request, into OpenAI's shape with floats.
+    /// Gets every status.
+    ///
+    /// # Errors
+    ///
+    /// The provider's failure, or an answer that makes no sense.
+    fn parse_embeddings(
+        _endpoint: &Endpoint<Self::Settings>,
+        _answer: &HttpResponse,
+    ) -> Result<Value, CallError> {
+        Err(crate::wire::encoded::unsupported("embedding text"))
     }
 
     /// Begins to read one streamed answer.
@@ -183,16 +211,35 @@ pub struct Patch {
 }
 
 impl Info {
-    /// A provider that streams server-sent events and honours every parameter.
-    pub fn new(wire: Wire, credential: CredentialScheme) -> Self {
-        Self { wire, framing: Framing::Sse, credential, supported_parameters: Vec::new() }
+    /// A provider that streams server-sent events, honours every parameter and holds itself
+    /// to a JSON Schema. `wires` are the routes that clients' bodies can be passed on to.
+    pub fn new(wires: impl Into<Vec<Wire>>, credential: CredentialScheme) -> Self {
+        Self {
+            wires: wires.into(),
+            framing: Framing::Sse,
+            credential,
+            structured_output: StructuredOutput::JsonSchema,
+            embeddings: false,
+            supported_parameters: Vec::new(),
+        }
     }
 }
 
 impl HttpRequest {
     /// A `POST` of JSON to `path` below the operator's base URL.
     pub fn post_json(path: impl Into<String>, body: Vec<u8>) -> Self {
-        Self { method: "POST".into(), path: path.into(), headers: vec![json_content()], body }
+        Self {
+            method: "POST".into(),
+            path: path.into(),
+            headers: vec![json_content()],
+            body,
+            dropped: Vec::new(),
+        }
+    }
+
+    /// A `POST` of what a codec of [`crate::wire`] made of a request.
+    pub fn post_encoded(path: impl Into<String>, encoded: Encoded) -> Self {
+        Self { dropped: encoded.dropped, ..Self::post_json(path, encoded.body) }
     }
 
     /// Adds a header; `name` in lower case.

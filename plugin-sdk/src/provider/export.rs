@@ -58,6 +58,29 @@ impl<P: Provider> generated::Guest for Component<P> {
         };
         forward().map_err(convert::call_error)
     }
+
+    fn build_embeddings(
+        endpoint: generated::Endpoint,
+        request: Vec<u8>,
+    ) -> Result<generated::HttpRequest, types::CallError> {
+        instance::start();
+        let build = || {
+            let request = serde_json::from_slice(&request).map_err(|error| {
+                CallError::new(CallErrorKind::InvalidRequest, error.to_string())
+            })?;
+            P::build_embeddings(&decode_endpoint(endpoint)?, request)
+        };
+        build().map_err(convert::call_error)
+    }
+
+    fn parse_embeddings(
+        endpoint: generated::Endpoint,
+        response: HttpResponse,
+    ) -> Result<Vec<u8>, types::CallError> {
+        instance::start();
+        let parse = || convert::json(&P::parse_embeddings(&decode_endpoint(endpoint)?, &response)?);
+        parse().map_err(convert::call_error)
+    }
 }
 
 /// One stream of a provider `P`.
@@ -146,7 +169,7 @@ mod tests {
     use super::generated::{Guest as _, GuestStreamParser as _};
     use super::*;
     use crate::chat::{FinishReason, Response};
-    use crate::provider::{Built, CredentialScheme, Forwarded, Wire};
+    use crate::provider::{Built, CredentialScheme, Forwarded};
     use crate::{BlockKind, Usage};
 
     struct Fake;
@@ -180,7 +203,7 @@ mod tests {
         type Stream = Careless;
 
         fn describe(_: &Settings) -> Result<Info, SettingsError> {
-            Ok(Info::new(Wire::Custom, CredentialScheme::None))
+            Ok(Info::new([], CredentialScheme::None))
         }
 
         fn build(_: &Endpoint<Settings>, request: Request) -> Result<Built, CallError> {
@@ -250,7 +273,12 @@ mod tests {
         assert_eq!(answer.after_us, 2_000);
         let response: Response = serde_json::from_slice(&answer.response).unwrap();
         assert_eq!(response.model, "asked");
-        let head = ForwardHead { stream: true, stream_usage: true };
+        let head = ForwardHead {
+            wire: generated::Wire::OpenaiChat,
+            stream: true,
+            stream_usage: true,
+            headers: Vec::new(),
+        };
         let forwarded = Component::<Fake>::forward(endpoint(), head).unwrap();
         let patch = forwarded.patches.first().unwrap();
         assert_eq!((patch.key.as_str(), patch.value.as_deref()), ("k", Some(&b"[1]"[..])));
@@ -267,6 +295,7 @@ mod tests {
             reasoning: 5,
             audio: 6,
             cost_usd: Some(0.5),
+            estimated: false,
         };
         let To::Usage(crossed) = convert::stream_event(StreamEvent::Usage(usage)) else {
             panic!("no usage");

@@ -44,11 +44,12 @@ impl Assembler {
                     target.push_str(text);
                 }
             }
-            StreamEvent::ReasoningSignature { index, signature: more } => {
+            StreamEvent::ReasoningSignature { index, signature: more, dialect: whose } => {
                 if self.admit(more.len())
-                    && let Some(Block::Reasoning { signature, .. }) = self.find(*index)
+                    && let Some(Block::Reasoning { signature, dialect, .. }) = self.find(*index)
                 {
                     signature.get_or_insert_default().push_str(more);
+                    *dialect = (!whose.is_empty()).then(|| whose.clone());
                 }
             }
             StreamEvent::BlockStop { .. } => {}
@@ -98,9 +99,7 @@ impl Assembler {
         }
         let block = match kind {
             BlockKind::Text => Block::text(""),
-            BlockKind::Reasoning => {
-                Block::Reasoning { text: String::new(), signature: None, encrypted: None }
-            }
+            BlockKind::Reasoning => Block::reasoning(""),
             BlockKind::ToolCall { id, name } => Block::ToolCall {
                 id: id.clone(),
                 name: name.clone(),
@@ -182,16 +181,15 @@ fn replay_block(index: u32, block: &Block, events: &mut Vec<StreamEvent>) {
             events.push(start(BlockKind::Refusal));
             events.push(StreamEvent::TextDelta { index, text: text.clone() });
         }
-        Block::Reasoning { text, signature, encrypted: None } => {
+        Block::Reasoning { text, signature, encrypted: None, dialect } => {
             events.push(start(BlockKind::Reasoning));
             if !text.is_empty() {
                 events.push(StreamEvent::ReasoningDelta { index, text: text.clone() });
             }
-            events.extend(
-                signature
-                    .clone()
-                    .map(|signature| StreamEvent::ReasoningSignature { index, signature }),
-            );
+            events.extend(signature.clone().map(|signature| {
+                let dialect = dialect.clone().unwrap_or_default();
+                StreamEvent::ReasoningSignature { index, signature, dialect }
+            }));
         }
         Block::ToolCall { id, name, arguments, cache: None } => {
             events.push(start(BlockKind::ToolCall { id: id.clone(), name: name.clone() }));

@@ -135,6 +135,10 @@ pub enum Block {
         /// Reasoning only the provider can read, to be sent back unchanged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted: Option<String>,
+        /// Whose `signature` or `encrypted` it is, such as `anthropic-messages`: nobody else
+        /// accepts it. Absent: unknown, taken for the reader's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dialect: Option<String>,
     },
     Refusal {
         text: String,
@@ -147,10 +151,22 @@ pub enum Block {
     },
 }
 
+/// A block or tool of this dialect is no content: it carries fields of the block, message or
+/// tool beside it that the payload has no place for. A wire that does not know it leaves it
+/// out without a word.
+pub fn is_carrier(dialect: &str) -> bool {
+    dialect.ends_with("-fields")
+}
+
 impl Block {
     /// A plain text block.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into(), cache: None, extra: Map::new() }
+    }
+
+    /// Reasoning that may be read and that nobody signed.
+    pub fn reasoning(text: impl Into<String>) -> Self {
+        Self::Reasoning { text: text.into(), signature: None, encrypted: None, dialect: None }
     }
 }
 
@@ -378,4 +394,7 @@ pub struct Usage {
     /// The cost in US dollars as the provider itself reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// The provider reported nothing: the gateway counted characters.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }

@@ -32,6 +32,8 @@ pub enum CallErrorKind {
     Permission,
     NotFound,
     InvalidRequest,
+    /// The endpoint cannot take a feature of the request; another may.
+    Unsupported,
     ContextLength,
     ContentFilter,
     Server,
@@ -49,6 +51,7 @@ impl CallErrorKind {
             Self::Permission => "permission",
             Self::NotFound => "not_found",
             Self::InvalidRequest => "invalid_request",
+            Self::Unsupported => "unsupported",
             Self::ContextLength => "context_length",
             Self::ContentFilter => "content_filter",
             Self::Server => "server",

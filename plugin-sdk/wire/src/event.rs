@@ -37,6 +37,9 @@ pub enum StreamEvent {
     ReasoningSignature {
         index: u32,
         signature: String,
+        /// Whose signature it is, such as `anthropic-messages`: nobody else accepts it. Empty:
+        /// unknown.
+        dialect: String,
     },
     /// A piece of the JSON text of a tool call's arguments.
     ToolCallDelta {

@@ -8,13 +8,18 @@ pub mod anthropic;
 pub mod assemble;
 mod cache;
 pub mod chat;
+pub mod completions;
 mod effort;
+pub mod embeddings;
+pub mod encoded;
 pub mod error;
 pub mod event;
 mod failure;
 mod fields;
 mod lenient;
 pub mod openai;
+pub mod origin;
 mod pointer;
+pub mod responses;
 
 pub use pointer::DecodeError;

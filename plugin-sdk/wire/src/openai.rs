@@ -6,14 +6,16 @@
 //! [`request::encode`]; other wires leave it out. The names below say where it belongs.
 //! Facts: OpenAI's API description and recorded traffic of a dozen compatible servers.
 
+mod details;
 pub mod error;
-mod finish;
+pub(crate) mod finish;
 mod part;
 pub mod request;
 pub mod response;
 pub mod stream;
 mod text;
-mod usage;
+pub mod think;
+pub(crate) mod usage;
 
 /// `dialect` of a content part, tool or tool choice kept as it stood.
 pub const DIALECT: &str = "openai-chat";

@@ -52,6 +52,20 @@ fn annotations_and_logprobs_reach_the_text() {
     assert_eq!(assemble(&through_the_client(&events)).blocks, vec![text]);
 }
 
+#[test]
+fn what_is_said_of_the_answer_as_a_whole_reaches_the_client() {
+    let extra = json!({"citations": ["u"], "provider": "p"});
+    let events = [
+        StreamEvent::Started { id: "r".into(), model: "m".into() },
+        StreamEvent::Other(json!({"extra": extra})),
+        StreamEvent::Other(json!({"extra": {"id": "not mine"}})),
+        StreamEvent::Finish(FinishReason::Stop),
+    ];
+    let text = encode(&events, false);
+    assert!(!text.contains("not mine"), "{text}");
+    assert_eq!(assemble(&through_the_client(&events)).extra, *extra.as_object().unwrap());
+}
+
 fn encode(events: &[StreamEvent], include_usage: bool) -> String {
     let mut encoder = Encoder::new(&IDENTITY, include_usage);
     let mut out = Vec::new();
@@ -75,7 +89,12 @@ fn through_the_client(events: &[StreamEvent]) -> Vec<StreamEvent> {
 fn client_gets_the_golden_stream() {
     let response = Response {
         blocks: vec![
-            Block::Reasoning { text: "hm".into(), signature: Some("s".into()), encrypted: None },
+            Block::Reasoning {
+                text: "hm".into(),
+                signature: Some("s".into()),
+                encrypted: None,
+                dialect: None,
+            },
             Block::text("hi \"you\""),
             Block::ToolCall {
                 id: "c".into(),
@@ -137,6 +156,7 @@ fn answer() -> impl Strategy<Value = Response> {
         text,
         signature: None,
         encrypted: None,
+        dialect: None,
     }));
     let said = prop::option::of(text().prop_map(Block::text));
     let refusal = prop::option::of(text().prop_map(|text| Block::Refusal { text }));

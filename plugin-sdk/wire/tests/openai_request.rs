@@ -13,7 +13,7 @@ fn round_trip(body: &Value) -> Value {
     let canonical = serde_json::to_vec(&request).unwrap();
     let request = serde_json::from_slice(&canonical).unwrap();
     let model = body["model"].as_str().unwrap();
-    serde_json::from_slice(&encode(&request, model)).unwrap()
+    serde_json::from_slice(&encode(&request, model).unwrap().body).unwrap()
 }
 
 fn refused(body: &Value) -> DecodeError {
@@ -58,7 +58,7 @@ fn golden_request_is_understood() {
 #[test]
 fn model_of_the_endpoint_replaces_the_clients() {
     let request = decode(br#"{"model":"fast","messages":[]}"#).unwrap();
-    let body: Value = serde_json::from_slice(&encode(&request, "gpt-5")).unwrap();
+    let body: Value = serde_json::from_slice(&encode(&request, "gpt-5").unwrap().body).unwrap();
     assert_eq!(body, json!({"model": "gpt-5", "messages": []}));
 }
 
@@ -67,7 +67,7 @@ fn limit_keeps_the_name_the_client_used() {
     let encoded = |body: Value| {
         let mut request = decode(body.to_string().as_bytes()).unwrap();
         request.sampling.max_output_tokens = Some(5);
-        serde_json::from_slice::<Value>(&encode(&request, "m")).unwrap()
+        serde_json::from_slice::<Value>(&encode(&request, "m").unwrap().body).unwrap()
     };
     let old = encoded(json!({"model": "m", "messages": [], "max_tokens": 9}));
     assert_eq!(old, json!({"model": "m", "messages": [], "max_tokens": 5}));

@@ -1,4 +1,5 @@
 //! Streams of providers on the OpenAI wire, with every habit they have.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -142,11 +143,7 @@ fn reasoning_text_and_refusal_become_blocks_of_their_own() {
     ]));
     assert_eq!(
         response.blocks,
-        vec![
-            Block::Reasoning { text: "abc".into(), signature: None, encrypted: None },
-            Block::text("de"),
-            Block::Refusal { text: "f".into() },
-        ]
+        vec![Block::reasoning("abc"), Block::text("de"), Block::Refusal { text: "f".into() },]
     );
 }
 
@@ -234,6 +231,37 @@ fn failures_inside_the_stream_end_it() {
         Decoder::default().push(garbage, &mut events);
         assert_eq!(failure(&events).kind, CallErrorKind::MalformedResponse);
     }
+}
+
+#[test]
+fn broken_choice_fails_the_stream_and_does_not_finish_it() {
+    let begun = delta(json!({"content": "a"}));
+    let mut died = delta(json!({"content": ""}));
+    died["choices"][0]["error"] = json!({"code": 502, "message": "died"});
+    let cases = [
+        (died, CallErrorKind::Overloaded),
+        (finish("error"), CallErrorKind::Server),
+        (finish("insufficient_system_resource"), CallErrorKind::Overloaded),
+    ];
+    for (chunk, kind) in cases {
+        let events = decode(&[begun.clone(), chunk, finish("stop")]);
+        assert_eq!(failure(&events).kind, kind);
+    }
+}
+
+#[test]
+fn what_is_said_of_the_answer_as_a_whole_comes_once_and_last() {
+    let mut first = delta(json!({"content": "a"}));
+    first["citations"] = json!(["u"]);
+    first["system_fingerprint"] = json!("fp");
+    let mut second = delta(json!({"content": "b"}));
+    second["citations"] = json!(["u", "v"]);
+    second["search_results"] = json!([{"title": "t"}]);
+    let events = decode(&[first, second.clone(), second, finish("stop")]);
+    let extra = json!({"citations": ["u", "v"], "search_results": [{"title": "t"}], "system_fingerprint": "fp"});
+    let said = StreamEvent::Other(json!({"extra": extra}));
+    assert_eq!(events.iter().filter(|event| **event == said).count(), 1);
+    assert_eq!(assemble(&events).extra, *extra.as_object().unwrap());
 }
 
 #[test]

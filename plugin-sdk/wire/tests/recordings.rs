@@ -10,7 +10,7 @@ use torana_wire::assemble::Assembler;
 use torana_wire::chat::{Block, FinishReason, Response};
 use torana_wire::error::CallErrorKind;
 use torana_wire::event::StreamEvent;
-use torana_wire::{anthropic, openai};
+use torana_wire::{anthropic, completions, openai};
 
 fn recordings(suffix: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/recordings");
@@ -148,6 +148,33 @@ fn recorded_openai_answers_decode() {
         count += 1;
     }
     eprintln!("{count} OpenAI answers");
+}
+
+#[test]
+fn recorded_completions_decode_and_reach_the_client_unchanged() {
+    let mut count = 0;
+    for (name, text) in recordings("openai-completion-text.chunks.txt") {
+        let mut decoder = completions::stream::Decoder::default();
+        let mut events = Vec::new();
+        text.lines().for_each(|line| decoder.push(line.as_bytes(), &mut events));
+        decoder.finish(&mut events);
+        assert_well_formed(&name, &events);
+        let response = assemble(&events);
+        assert!(says_something(&response), "{name}");
+        assert!(response.usage.is_some_and(|usage| usage.input > 0 && usage.output > 0), "{name}");
+        let identity = openai::Identity { id: &response.id, model: &response.model, created: 1 };
+        let whole = completions::response::encode(&response, &identity);
+        assert_eq!(completions::response::decode(&whole).unwrap(), response, "{name}");
+        count += 1;
+    }
+    for (name, text) in recordings("openai-completion-text.json") {
+        let response = completions::response::decode(text.as_bytes()).unwrap();
+        assert!(says_something(&response), "{name}");
+        assert_eq!(response.finish_reason, Some(FinishReason::Length), "{name}");
+        assert!(response.usage.is_some_and(|usage| usage.input > 0), "{name}");
+        count += 1;
+    }
+    eprintln!("{count} completions");
 }
 
 fn decode_anthropic(text: &str) -> Vec<StreamEvent> {

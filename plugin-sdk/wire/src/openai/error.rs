@@ -13,19 +13,61 @@ use crate::failure::{Account, excerpt};
 
 /// What a provider's answer with an error status means.
 pub fn decode(status: u16, retry_after_ms: Option<u64>, body: &[u8]) -> CallError {
+    let mut is_moderated = false;
     let account = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => match account(&fields) {
+            account if names_flagged_input(&fields) => {
+                is_moderated = true;
+                account
+            }
             account if account.message.is_empty() => Account { message: excerpt(body), ..account },
             account => account,
         },
         Ok(Value::String(message)) => Account { message, ..Account::default() },
         _ => Account { message: excerpt(body), ..Account::default() },
     };
-    account.into_error(status, retry_after_ms)
+    let error = with_details(account.into_error(status, retry_after_ms));
+    match is_moderated {
+        true => CallError { kind: CallErrorKind::ContentFilter, ..error },
+        false => error,
+    }
+}
+
+/// OpenRouter's moderation says with status 403 what it took offence at.
+fn names_flagged_input(fields: &Map<String, Value>) -> bool {
+    let metadata = fields.get("error").and_then(|error| error.get("metadata"));
+    metadata.is_some_and(|metadata| metadata.get("flagged_input").is_some())
+}
+
+/// What single providers say in words or codes of their own.
+fn with_details(mut error: CallError) -> CallError {
+    let says = |words: &str| error.message.contains(words);
+    // Hugging Face, SGLang.
+    let is_too_long = says("`inputs` tokens + `max_new_tokens`")
+        || says("`inputs` must have less than")
+        || says("longer than the model's context length");
+    // xAI refuses a wrong key with status 400.
+    let is_wrong_key = says("Incorrect API key");
+    error.kind = match (error.kind, error.provider_code.as_deref()) {
+        (CallErrorKind::InvalidRequest, _) if is_too_long => CallErrorKind::ContextLength,
+        (CallErrorKind::InvalidRequest, _) if is_wrong_key => CallErrorKind::Authentication,
+        // OpenRouter: another endpoint may have it.
+        (CallErrorKind::NotFound, _) if says("No endpoints found that support") => {
+            CallErrorKind::Unsupported
+        }
+        // Hugging Face's full queue, Groq's full flex tier.
+        (_, Some("overloaded" | "capacity_exceeded")) => CallErrorKind::Overloaded,
+        // Hugging Face, status 424: the model failed.
+        (_, Some("generation")) => CallErrorKind::Server,
+        // Fireworks, status 412: the account is suspended.
+        (_, Some("FAILED_PRECONDITION")) => CallErrorKind::Permission,
+        (kind, _) => kind,
+    };
+    error
 }
 
 /// What the value under `error` means inside an answer that began well.
-pub(super) fn decode_inner(error: Value) -> CallError {
+pub(crate) fn decode_inner(error: Value) -> CallError {
     let fields = Map::from_iter([("error".to_owned(), error)]);
     account(&fields).into_error(0, None)
 }
@@ -37,7 +79,7 @@ pub fn encode(status: u16, message: &str, code: &str, param: Option<&str>) -> Ve
 }
 
 /// An error body for a failure after the status line has gone.
-pub(super) fn write(error: &CallError, out: &mut Vec<u8>) {
+pub(crate) fn write(error: &CallError, out: &mut Vec<u8>) {
     let status = error.status.unwrap_or_else(|| status_of(error.kind));
     let code = error.provider_code.as_deref().unwrap_or_else(|| error.kind.as_str());
     out.extend(encode(status, &error.message, code, None));
@@ -75,6 +117,7 @@ fn status_of(kind: CallErrorKind) -> u16 {
         CallErrorKind::Permission => 403,
         CallErrorKind::NotFound => 404,
         CallErrorKind::InvalidRequest
+        | CallErrorKind::Unsupported
         | CallErrorKind::ContextLength
         | CallErrorKind::ContentFilter => 400,
         CallErrorKind::Server => 500,
@@ -87,10 +130,11 @@ fn account(fields: &Map<String, Value>) -> Account {
         Some(Value::Object(inner)) => (inner, fields),
         Some(Value::String(message)) => {
             return Account {
-                // Hugging Face has the class beside the words; Ollama has the words alone.
+                // Hugging Face has the class beside the words, xAI a sentence for a code;
+                // Ollama has the words alone.
                 class: text(fields, "error_type"),
                 message: message.clone(),
-                ..Account::default()
+                code: text(fields, "code"),
             };
         }
         _ => (fields, fields),
@@ -193,6 +237,24 @@ mod tests {
             decode(500, None, b"").message,
             "the provider answered with status 500 and no message"
         );
+    }
+
+    #[test]
+    fn words_of_hugging_face_are_understood() {
+        let long = br#"{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000","error_type":"validation"}"#;
+        assert_eq!(decode(422, None, long).kind, Kind::ContextLength);
+        let busy = br#"{"error":"Model is overloaded","error_type":"overloaded"}"#;
+        assert_eq!(decode(429, None, busy).kind, Kind::Overloaded);
+    }
+
+    #[test]
+    fn moderation_and_missing_features_of_openrouter_are_known() {
+        let flagged =
+            br#"{"error":{"code":403,"message":"flagged","metadata":{"flagged_input":"x"}}}"#;
+        assert_eq!(decode(403, None, flagged).kind, Kind::ContentFilter);
+        let missing =
+            br#"{"error":{"code":404,"message":"No endpoints found that support tool use."}}"#;
+        assert_eq!(decode(404, None, missing).kind, Kind::Unsupported);
     }
 
     #[test]

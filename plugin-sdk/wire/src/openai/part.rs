@@ -3,6 +3,7 @@
 //! Besides OpenAI's own parts (text, image_url, input_audio, file) those that compatible
 //! servers added: `video_url` and `audio_url`. A part of another type is kept as it stood.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -158,8 +159,13 @@ pub(super) enum Part<'a> {
         cache: Option<&'a CacheMarker>,
         fields: Fields<'a>,
     },
+    /// Mistral's part for reasoning.
+    Thinking(Cow<'a, str>),
     Other(&'a Value),
 }
+
+/// What answers say about their text. In a request it would be refused.
+const SAID_OF_ANSWERS: &[&str] = &["annotations", "citations", "logprobs"];
 
 impl<'a> Part<'a> {
     /// Of a block that is a content part here. `next` is the block after it.
@@ -178,6 +184,27 @@ impl<'a> Part<'a> {
             Block::Other { dialect, value } if dialect == DIALECT => Some(Self::Other(value)),
             _ => None,
         }
+    }
+
+    /// Text that no block holds.
+    pub(super) fn plain(text: &'a str) -> Self {
+        Self::Text { text, cache: None, extra: Fields::default() }
+    }
+
+    /// As part of a request.
+    pub(super) fn asked(mut self, with_cache: bool) -> Self {
+        if let Self::Text { extra, .. } = &mut self {
+            *extra = extra.except(SAID_OF_ANSWERS);
+        }
+        match &mut self {
+            Self::Text { cache, .. } | Self::Media { cache, .. } if !with_cache => *cache = None,
+            _ => {}
+        }
+        self
+    }
+
+    pub(super) fn is_media(&self) -> bool {
+        matches!(self, Self::Media { .. })
     }
 
     /// Nothing but text.
@@ -202,6 +229,11 @@ impl Serialize for Part<'_> {
                 map.serialize_entry("type", key)?;
                 map.serialize_entry(key, body)?;
                 (cache, fields)
+            }
+            Self::Thinking(text) => {
+                map.serialize_entry("type", "thinking")?;
+                map.serialize_entry("thinking", &[Part::plain(text)])?;
+                return map.end();
             }
             Self::Other(value) => {
                 for (key, value) in Fields::of(Some(value)).iter() {
@@ -284,9 +316,10 @@ impl<'a> MediaBody<'a> {
             }
             (kind, source) => {
                 body.url = Some(match source {
-                    MediaSource::Inline { data } => {
-                        Url::Data { mime_type: mime_type.unwrap_or_default(), data }
-                    }
+                    MediaSource::Inline { data } => Url::Data {
+                        mime_type: mime_type.unwrap_or_else(|| media_type(*kind, data)),
+                        data,
+                    },
                     MediaSource::Url { url } | MediaSource::Id { id: url } => Url::Plain(url),
                 });
                 match kind {
@@ -298,6 +331,17 @@ impl<'a> MediaBody<'a> {
         };
         Some((key, body))
     }
+}
+
+/// The type of media whose sender did not name it. Images are known by their first bytes.
+fn media_type(kind: MediaKind, base64: &str) -> &'static str {
+    if kind != MediaKind::Image {
+        return "";
+    }
+    let known = [("/9j/", "image/jpeg"), ("R0lG", "image/gif"), ("UklG", "image/webp")];
+    let found = known.iter().find(|(start, _)| base64.starts_with(start));
+    // A type is required, and most of the rest is PNG.
+    found.map_or("image/png", |(_, mime_type)| mime_type)
 }
 
 /// A URL, written without being put together first: inline data can be megabytes.

@@ -10,14 +10,25 @@
 //! most compatible servers know; an object `extra.reasoning` does the same for `reasoning`
 //! against `reasoning_effort`.
 
+//!
+//! Servers differ in what they take: [`encode_with`] is told by [`Options`]. Left out without
+//! a word, as the conversation means the same without: an error mark of a tool's result,
+//! blocks of other dialects in the assistant's turns, and reasoning that the server has no
+//! place for. Of several answers (`n`) the payload holds one, so more are not asked for.
+
+mod content;
 mod decode;
 mod encode;
+mod foreign;
+mod format;
 mod message_decode;
 mod message_encode;
+mod options;
 mod tool;
 
 pub use decode::decode;
-pub use encode::encode;
+pub use encode::{encode, encode_with};
+pub use options::{Input, LimitName, Options, ReasoningPlace};
 
 /// Top-level key of newer OpenAI models; in `extra` it asks for that name.
 const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";

@@ -7,6 +7,7 @@
 
 mod chunk;
 mod decoder;
+mod details;
 mod encoder;
 mod tool_calls;
 

@@ -18,7 +18,7 @@ const TICKS_PER_DOLLAR: f64 = 1e10;
 /// `usage` as it comes.
 #[derive(Debug, Default, DeriveDeserialize)]
 #[serde(default)]
-pub(super) struct WireUsage {
+pub(crate) struct WireUsage {
     prompt_tokens: Count,
     completion_tokens: Count,
     total_tokens: Count,
@@ -29,6 +29,7 @@ pub(super) struct WireUsage {
     reasoning_tokens: Count,
     cost: Option<Cost>,
     cost_in_usd_ticks: Option<f64>,
+    estimated: Option<bool>,
 }
 
 #[derive(Debug, Default, DeriveDeserialize)]
@@ -71,14 +72,15 @@ impl From<WireUsage> for Usage {
                 .cost
                 .and_then(|cost| cost.0)
                 .or(wire.cost_in_usd_ticks.map(|ticks| ticks / TICKS_PER_DOLLAR)),
+            estimated: wire.estimated.unwrap_or_default(),
         }
     }
 }
 
-/// `usage` as it is written. Audio is one number in the payload and two here: it counts as
+/// `usage` as it is written. `estimated` is our own: the gateway counted, not the provider. Audio is one number in the payload and two here: it counts as
 /// input as far as the input goes, the rest as output.
 #[derive(Debug, Serialize)]
-pub(super) struct UsageBody {
+pub(crate) struct UsageBody {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -86,6 +88,8 @@ pub(super) struct UsageBody {
     completion_tokens_details: CompletionBody,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,6 +123,7 @@ impl From<&Usage> for UsageBody {
                 audio_tokens: usage.audio - audio_input,
             },
             cost: usage.cost_usd,
+            estimated: usage.estimated,
         }
     }
 }
@@ -285,6 +290,7 @@ mod tests {
             reasoning: 5,
             audio: 12,
             cost_usd: Some(0.25),
+            estimated: true,
         };
         let text = serde_json::to_string(&UsageBody::from(&usage)).unwrap();
         assert_eq!(decode(&text), usage);

@@ -1,58 +1,37 @@
 //! A chat request to the body that Anthropic takes.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::message::{Content, Conversation, WireMessage};
-use super::thinking::{self, Thinking};
+use super::model::Model;
+use super::parameters;
+use super::thinking::{self, Plan, Thinking};
 use super::tool::{self, WireTool};
 use crate::chat::{OutputFormat, Request};
-use crate::fields::Fields;
-
-/// Keys of `extra` that Anthropic knows and the payload has no field for. `thinking` and
-/// `output_config`, where given, win over what follows from `reasoning`.
-const PASSED: [&str; 8] = [
-    "cache_control",
-    "container",
-    "context_management",
-    "fallbacks",
-    "inference_geo",
-    "mcp_servers",
-    "speed",
-    "thinking",
-];
+use crate::encoded::{Dropped, Encoded};
+use crate::error::CallError;
+use crate::fields::{Fields, accumulate};
 
 /// The body that asks `model`. `max_tokens`, which Anthropic insists on, is 4,096 beside
 /// reasoning where the request sets none.
 ///
-/// Temperature ends at 1 on this wire. With reasoning on, `temperature` and `top_k` are left
-/// out, as Anthropic refuses them then.
-pub fn encode(request: &Request, model: &str) -> Vec<u8> {
-    let sampling = &request.sampling;
-    let plan = thinking::plan(request.reasoning.as_ref(), sampling.max_output_tokens, model);
-    let own_thinking = request.extra.contains_key("thinking");
-    let free_sampling = !plan.thinks() && !own_thinking;
-    let conversation = Conversation::of(&request.messages);
-    let tools = tool::encode_all(&request.tools);
-    let body = Body {
-        model,
-        max_tokens: plan.max_tokens,
-        system: conversation.system,
-        messages: conversation.messages,
-        tool_choice: tool::encode_choice(request).filter(|_| !tools.is_empty()),
-        tools,
-        temperature: sampling.temperature.filter(|_| free_sampling).map(|value| value.min(1.0)),
-        top_p: sampling.top_p,
-        top_k: sampling.top_k.filter(|_| free_sampling),
-        stop_sequences: sampling.stop.iter().filter(|text| !text.trim().is_empty()).collect(),
-        metadata: user_id(request).map(|user_id| Metadata { user_id }),
-        service_tier: service_tier(request),
-        thinking: plan.thinking.filter(|_| !own_thinking),
-        output_config: output_config(request, plan.effort.filter(|_| !own_thinking)),
-        stream: request.stream,
-        extra: passed(&request.extra),
-    };
-    serde_json::to_vec(&body).unwrap_or_default()
+/// Thinking gives way where Anthropic refuses it: beside a forced call of a tool, and, for
+/// models that think by budget, in answer to calls that were made without thinking.
+///
+/// # Errors
+/// `Unsupported` for content that Anthropic has no place for.
+pub fn encode(request: &Request, model: &str) -> Result<Encoded, CallError> {
+    encode_for(request, model, (Some(model), None))
+}
+
+/// The same for a platform that has the model in its path and wants `anthropic_version`, such
+/// as `vertex-2023-10-16`, in the body.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_hosted(request: &Request, model: &str, version: &str) -> Result<Encoded, CallError> {
+    encode_for(request, model, (None, Some(version)))
 }
 
 /// What the request asks for in `extra.betas`. The API takes it as a header,
@@ -62,9 +41,52 @@ pub fn betas(request: &Request) -> Vec<&str> {
     betas.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+fn encode_for(
+    request: &Request,
+    name: &str,
+    (model, anthropic_version): (Option<&str>, Option<&str>),
+) -> Result<Encoded, CallError> {
+    let mut dropped = Dropped::default();
+    parameters::note_homeless(request, &mut dropped);
+    let sampling = &request.sampling;
+    let conversation = Conversation::of(&request.messages, &mut dropped)?;
+    let tools = tool::encode_all(&request.tools, &mut dropped);
+    let traits = Model::of(name);
+    let plan = plan(request, traits, &conversation);
+    dropped.note_if(plan.dropped, "reasoning");
+    let own_thinking = own_thinking(request);
+    let thinks = plan.thinks()
+        || own_thinking.is_some_and(|own| own.get("type") != Some(&json!("disabled")));
+    let tuned = parameters::tune(sampling, thinks, traits, &mut dropped);
+    let body = Body {
+        model,
+        anthropic_version,
+        max_tokens: plan.max_tokens,
+        system: conversation.system,
+        messages: conversation.messages,
+        tool_choice: tool::encode_choice(request, !tools.is_empty(), &mut dropped),
+        tools,
+        temperature: tuned.temperature,
+        top_p: tuned.top_p,
+        top_k: tuned.top_k,
+        stop_sequences: parameters::stop_sequences(sampling, &mut dropped),
+        metadata: parameters::user_id(request).map(|user_id| Metadata { user_id }),
+        service_tier: parameters::service_tier(request),
+        thinking: thinking_fields(request, &plan),
+        output_config: output_config(request, plan.effort),
+        stream: request.stream,
+        extra: parameters::passed(&request.extra),
+    };
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    Ok(Encoded { body, dropped: dropped.into_names() })
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
-    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anthropic_version: Option<&'a str>,
     max_tokens: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Content<'a>>,
@@ -85,8 +107,8 @@ struct Body<'a> {
     metadata: Option<Metadata<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    thinking: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     output_config: Map<String, Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -100,37 +122,55 @@ struct Metadata<'a> {
     user_id: &'a str,
 }
 
-/// Anthropic keeps no other metadata.
-fn user_id(request: &Request) -> Option<&str> {
-    let stated = request.metadata.get("user_id").and_then(Value::as_str);
-    request.user.as_deref().or(stated)
+/// `extra.thinking` where it is whole: the client's own word, which wins over what follows
+/// from `reasoning`.
+fn own_thinking(request: &Request) -> Option<&Map<String, Value>> {
+    let fields = request.extra.get("thinking")?.as_object()?;
+    fields.contains_key("type").then_some(fields)
 }
 
-/// OpenAI has a parameter of the same name with other words.
-fn service_tier(request: &Request) -> Option<&str> {
-    let tier = request.extra.get("service_tier").and_then(Value::as_str)?;
-    matches!(tier, "auto" | "standard_only").then_some(tier)
+fn plan<'a>(request: &'a Request, model: Model, conversation: &Conversation<'_>) -> Plan<'a> {
+    let limit = request.sampling.max_output_tokens;
+    let mut plan = thinking::plan(request.reasoning.as_ref(), limit, model);
+    if own_thinking(request).is_some() {
+        plan.thinking = None;
+        plan.effort = None;
+        plan.dropped = false;
+        return plan;
+    }
+    let by_budget = matches!(plan.thinking, Some(Thinking::Enabled { .. }));
+    let broken = by_budget && conversation.continues_without_thinking();
+    if plan.thinks() && (broken || tool::is_forced(request)) {
+        plan.give_up(limit);
+    }
+    plan
 }
 
+/// `thinking`, with what the client said beside the payload's fields.
+fn thinking_fields(request: &Request, plan: &Plan<'_>) -> Map<String, Value> {
+    if let Some(own) = own_thinking(request) {
+        return own.clone();
+    }
+    let planned = plan.thinking.as_ref().and_then(|planned| serde_json::to_value(planned).ok());
+    let Some(Value::Object(mut fields)) = planned else {
+        return Map::new();
+    };
+    for (key, value) in Fields::of(request.extra.get("thinking")).iter() {
+        fields.insert(key.clone(), value.clone());
+    }
+    fields
+}
+
+/// `extra.output_config` wins where both say something.
 fn output_config(request: &Request, effort: Option<&str>) -> Map<String, Value> {
     let mut config = Map::new();
-    if let Some(OutputFormat::JsonSchema { schema, .. }) = &request.output_format {
-        let format = serde_json::json!({"type": "json_schema", "schema": schema});
-        config.insert("format".into(), format);
-    }
     if let Some(effort) = effort {
         config.insert("effort".into(), effort.into());
     }
-    for (key, value) in Fields::of(request.extra.get("output_config")).iter() {
-        config.insert(key.clone(), value.clone());
+    if let Some(OutputFormat::JsonSchema { schema, .. }) = &request.output_format {
+        config.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
     }
+    let stated = request.extra.get("output_config").and_then(Value::as_object);
+    accumulate(&mut config, stated.cloned().unwrap_or_default());
     config
-}
-
-fn passed(extra: &Map<String, Value>) -> Map<String, Value> {
-    extra
-        .iter()
-        .filter(|(key, _)| PASSED.contains(&key.as_str()))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
 }

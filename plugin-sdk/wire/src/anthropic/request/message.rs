@@ -6,9 +6,14 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::DIALECT;
+use super::media;
+use crate::anthropic::field::{carried, is_carrier, with_previous};
+use crate::anthropic::{DIALECT, MESSAGE_FIELDS};
 use crate::cache::CacheControl;
-use crate::chat::{Block, MediaKind, MediaSource, Message, Role};
+use crate::chat::{Block, Message, Role};
+use crate::encoded::{Dropped, unsupported};
+use crate::error::CallError;
+use crate::fields::Fields;
 
 /// The conversation as Anthropic wants it.
 #[derive(Default)]
@@ -21,6 +26,11 @@ pub(super) struct Conversation<'a> {
 pub(super) struct WireMessage<'a> {
     role: &'static str,
     content: Vec<Content<'a>>,
+    #[serde(flatten)]
+    fields: Fields<'a>,
+    /// It has fields of its own and takes no other turn's content.
+    #[serde(skip)]
+    apart: bool,
 }
 
 /// A content block.
@@ -32,6 +42,8 @@ pub(super) enum Content<'a> {
         body: Body<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl<'a>>,
+        #[serde(flatten)]
+        fields: Fields<'a>,
     },
     Other(&'a Value),
 }
@@ -51,12 +63,6 @@ pub(super) enum Body<'a> {
         source: Source<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<&'a str>,
-    },
-    Audio {
-        source: Source<'a>,
-    },
-    Video {
-        source: Source<'a>,
     },
     ToolUse {
         id: Cow<'a, str>,
@@ -85,6 +91,7 @@ pub(super) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
     File { file_id: &'a str },
+    Text { media_type: &'static str, data: Cow<'a, str> },
 }
 
 /// Arguments of a call, which must be an object here.
@@ -99,104 +106,187 @@ pub(super) enum Input<'a> {
     },
 }
 
+/// Keys of a block that are written from the payload.
+const WRITTEN: &[&str] = &[
+    "type",
+    "text",
+    "source",
+    "id",
+    "name",
+    "input",
+    "tool_use_id",
+    "content",
+    "is_error",
+    "thinking",
+    "signature",
+    "data",
+];
+
+/// The same beside a marker for caching.
+const WITH_CACHE: &[&str] = &[
+    "type",
+    "text",
+    "source",
+    "id",
+    "name",
+    "input",
+    "tool_use_id",
+    "content",
+    "is_error",
+    "thinking",
+    "signature",
+    "data",
+    "cache_control",
+];
+
 impl<'a> Conversation<'a> {
-    pub(super) fn of(messages: &'a [Message]) -> Self {
+    /// # Errors
+    /// `Unsupported` for content that Anthropic has no place for and that the question needs.
+    pub(super) fn of(messages: &'a [Message], dropped: &mut Dropped) -> Result<Self, CallError> {
         let mut conversation = Self::default();
         for message in messages {
-            let content = message.blocks.iter().filter_map(encode);
+            dropped.note_if(message.name.is_some(), "name");
+            let content = encode_all(&message.blocks, message.role)?;
+            let fields = Fields::of(message_fields(&message.blocks));
             match message.role {
-                Role::System | Role::Developer => conversation.system.extend(content),
-                Role::User | Role::Tool => conversation.say("user", content.collect()),
-                Role::Assistant => conversation.say("assistant", content.collect()),
+                Role::System | Role::Developer => {
+                    match fields.get("role").and_then(Value::as_str) {
+                        Some("system") => conversation.say("system", content, fields),
+                        _ => conversation.system.extend(content),
+                    }
+                }
+                Role::User | Role::Tool => conversation.say("user", content, fields),
+                Role::Assistant => conversation.say("assistant", content, fields),
             }
         }
         for message in &mut conversation.messages {
-            let is_result = |content: &Content<'_>| {
-                matches!(content, Content::Known { body: Body::ToolResult { .. }, .. })
-            };
-            message.content.sort_by_key(|content| !is_result(content));
+            message.content.sort_by_key(|content| !content.is_result());
         }
-        conversation
+        Ok(conversation)
     }
 
-    fn say(&mut self, role: &'static str, content: Vec<Content<'a>>) {
+    /// The last turn answers calls of an assistant that did not begin with thinking:
+    /// with a budget for thinking, Anthropic refuses that.
+    pub(super) fn continues_without_thinking(&self) -> bool {
+        let mut turns = self.messages.iter().rev();
+        let answers = turns.next().is_some_and(|last| last.content.iter().any(Content::is_result));
+        let assistant = turns.find(|turn| turn.role == "assistant");
+        answers
+            && assistant.is_some_and(|turn| !turn.content.first().is_some_and(Content::is_thinking))
+    }
+
+    fn say(&mut self, role: &'static str, content: Vec<Content<'a>>, fields: Fields<'a>) {
+        let fields = fields.except(&["role", "content"]);
+        let apart = role == "system" || fields.iter().next().is_some();
         match self.messages.last_mut() {
-            _ if content.is_empty() => {}
-            Some(last) if last.role == role => last.content.extend(content),
-            _ => self.messages.push(WireMessage { role, content }),
+            _ if content.is_empty() && !apart => {}
+            Some(last) if last.role == role && !last.apart && !apart => {
+                last.content.extend(content)
+            }
+            _ => self.messages.push(WireMessage { role, content, fields, apart }),
         }
     }
 }
 
-fn encode(block: &Block) -> Option<Content<'_>> {
+impl Content<'_> {
+    fn is_result(&self) -> bool {
+        matches!(self, Self::Known { body: Body::ToolResult { .. }, .. })
+    }
+
+    fn is_thinking(&self) -> bool {
+        let body =
+            |body: &Body<'_>| matches!(body, Body::Thinking { .. } | Body::RedactedThinking { .. });
+        matches!(self, Self::Known { body: found, .. } if body(found))
+    }
+}
+
+fn message_fields(blocks: &[Block]) -> Option<&Value> {
+    blocks.iter().find_map(|block| match block {
+        Block::Other { dialect, value } if dialect == MESSAGE_FIELDS => Some(value),
+        _ => None,
+    })
+}
+
+fn encode_all(blocks: &[Block], role: Role) -> Result<Vec<Content<'_>>, CallError> {
+    let mut contents = Vec::with_capacity(blocks.len());
+    for (before, block) in with_previous(blocks) {
+        let fields = Fields::of(carried(before));
+        let content = match block {
+            Block::Other { dialect, value } if dialect == DIALECT => Some(Content::Other(value)),
+            Block::Other { dialect, value } => {
+                leave_out(dialect, value, role)?;
+                None
+            }
+            block => known(block, fields, role)?,
+        };
+        contents.extend(content);
+    }
+    Ok(contents)
+}
+
+/// A block of another dialect. A carrier is no content. In an assistant's turn it says what
+/// that model did, and the question stays the same without it, unless a result answers it.
+fn leave_out(dialect: &str, value: &Value, role: Role) -> Result<(), CallError> {
+    let is_call = dialect.ends_with("-tool-call");
+    if is_carrier(dialect) || (role == Role::Assistant && !is_call) {
+        return Ok(());
+    }
+    let kind = value.get("type").and_then(Value::as_str).unwrap_or("unknown");
+    Err(unsupported(&format!("content of type {kind:?} of the dialect {dialect}")))
+}
+
+fn known<'a>(
+    block: &'a Block,
+    fields: Fields<'a>,
+    role: Role,
+) -> Result<Option<Content<'a>>, CallError> {
     let (body, cache) = match block {
-        Block::Text { text, .. } if text.is_empty() => return None,
+        Block::Text { text, .. } | Block::Refusal { text } if text.is_empty() => return Ok(None),
+        Block::Text { text, cache, .. } if is_document(fields) => {
+            let source = Source::Text { media_type: "text/plain", data: Cow::Borrowed(text) };
+            (Body::Document { source, title: None }, cache.as_ref())
+        }
         Block::Text { text, cache, extra } => {
             (Body::Text { text, citations: extra.get("citations") }, cache.as_ref())
         }
-        Block::Media { kind, source, mime_type, filename, cache, .. } => {
-            let source = encode_source(*kind, source, mime_type.as_deref());
-            let body = match kind {
-                MediaKind::Image => Body::Image { source },
-                MediaKind::File => Body::Document { source, title: filename.as_deref() },
-                MediaKind::Audio => Body::Audio { source },
-                MediaKind::Video => Body::Video { source },
-            };
-            (body, cache.as_ref())
-        }
+        Block::Refusal { text } => (Body::Text { text, citations: None }, None),
+        Block::Media { cache, .. } => (media::encode(block, role)?, cache.as_ref()),
         Block::ToolCall { id, name, arguments, cache } => {
             (Body::ToolUse { id: valid_id(id), name, input: input(arguments) }, cache.as_ref())
         }
         Block::ToolResult { id, blocks, is_error, cache } => {
-            let content = blocks.iter().filter_map(encode).collect();
+            let content = encode_all(blocks, Role::User)?;
             let tool_use_id = valid_id(id);
             (Body::ToolResult { tool_use_id, content, is_error: *is_error }, cache.as_ref())
         }
-        Block::Reasoning { encrypted: Some(data), .. } => (Body::RedactedThinking { data }, None),
-        Block::Reasoning { text, signature: Some(signature), .. } => {
-            (Body::Thinking { thinking: text, signature }, None)
-        }
-        Block::Reasoning { .. } => return None,
-        Block::Refusal { text } if text.is_empty() => return None,
-        Block::Refusal { text } => (Body::Text { text, citations: None }, None),
-        Block::Other { dialect, value } if dialect == DIALECT => {
-            return Some(Content::Other(value));
-        }
-        Block::Other { .. } => return None,
+        Block::Reasoning { .. } => match reasoning(block) {
+            Some(body) => (body, None),
+            None => return Ok(None),
+        },
+        Block::Other { .. } => return Ok(None),
     };
-    Some(Content::Known { body, cache_control: cache.map(CacheControl::from) })
+    // A marker that the payload cannot hold stands among the fields.
+    let fields = fields.except(if cache.is_some() { WITH_CACHE } else { WRITTEN });
+    Ok(Some(Content::Known { body, cache_control: cache.map(CacheControl::from), fields }))
 }
 
-fn encode_source<'a>(
-    kind: MediaKind,
-    source: &'a MediaSource,
-    mime_type: Option<&'a str>,
-) -> Source<'a> {
-    match source {
-        MediaSource::Url { url } => Source::Url { url },
-        MediaSource::Id { id } => Source::File { file_id: id },
-        MediaSource::Inline { data } => {
-            let media_type = mime_type.unwrap_or_else(|| guess_mime_type(kind, data));
-            Source::Base64 { media_type, data }
-        }
+/// What Anthropic itself has signed or encrypted. It has no place for other reasoning.
+fn reasoning(block: &Block) -> Option<Body<'_>> {
+    let Block::Reasoning { text, signature, encrypted, dialect } = block else {
+        return None;
+    };
+    if dialect.as_ref().is_some_and(|dialect| dialect != DIALECT) {
+        return None;
+    }
+    match (encrypted, signature) {
+        (Some(data), _) => Some(Body::RedactedThinking { data }),
+        (None, Some(signature)) => Some(Body::Thinking { thinking: text, signature }),
+        (None, None) => None,
     }
 }
 
-/// From the first bytes, as they look in base64: Anthropic insists on a type.
-fn guess_mime_type(kind: MediaKind, data: &str) -> &'static str {
-    let signatures = [
-        ("iVBORw0KGgo", "image/png"),
-        ("/9j/", "image/jpeg"),
-        ("R0lGOD", "image/gif"),
-        ("UklGR", "image/webp"),
-        ("JVBERi0", "application/pdf"),
-    ];
-    let known = signatures.iter().find(|(signature, _)| data.starts_with(signature));
-    match (known, kind) {
-        (Some((_, mime_type)), _) => mime_type,
-        (None, MediaKind::File) => "application/pdf",
-        (None, _) => "application/octet-stream",
-    }
+fn is_document(fields: Fields<'_>) -> bool {
+    fields.get("type").is_some_and(|kind| kind == "document")
 }
 
 fn input(arguments: &str) -> Input<'_> {

@@ -1,13 +1,13 @@
-//! How a wish for reasoning is put to a model, which depends on the model's age.
+//! How a wish for reasoning is put to a model, and how a client puts it.
 //!
-//! Until Claude 4.5 a model takes `thinking: {type: enabled, budget_tokens}`, below
-//! `max_tokens` and at least 1,024. From 4.6 on it takes `{type: adaptive}` with
-//! `output_config.effort`; 4.6 still takes a budget, 4.7 refuses it. A name without a
-//! version is taken for a new model. Words and budgets translate as in `effort.rs`:
-//! minimal 1,024, low 2,048, medium 8,192, high 16,384, xhigh and max 32,768 tokens.
+//! A model takes `thinking: {type: enabled, budget_tokens}`, below `max_tokens` and at least
+//! 1,024, or `{type: adaptive}` with `output_config.effort`: see [`Model`]. Words and budgets
+//! translate as in `effort.rs`: minimal 1,024, low 2,048, medium 8,192, high 16,384, xhigh
+//! and max 32,768 tokens. A wish with neither leaves the amount to the model.
 
 use serde::Serialize;
 
+use super::model::Model;
 use crate::chat::Reasoning;
 use crate::effort;
 
@@ -16,9 +16,11 @@ use crate::effort;
 pub(super) const DEFAULT_MAX_TOKENS: u64 = 4_096;
 /// The least that Anthropic takes.
 const LEAST_BUDGET: u64 = 1_024;
+/// For a model that takes only a budget, where the wish names no amount.
+const DEFAULT_EFFORT: &str = "medium";
 
 /// `thinking`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Thinking {
     Disabled,
@@ -26,7 +28,6 @@ pub(super) enum Thinking {
         budget_tokens: u64,
     },
     Adaptive {
-        /// From 4.7 on the text is left out unless it is asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         display: Option<&'static str>,
     },
@@ -39,6 +40,8 @@ pub(super) struct Plan<'a> {
     pub(super) thinking: Option<Thinking>,
     /// `output_config.effort`.
     pub(super) effort: Option<&'a str>,
+    /// The wish could not be followed.
+    pub(super) dropped: bool,
 }
 
 impl Plan<'_> {
@@ -46,85 +49,77 @@ impl Plan<'_> {
     pub(super) fn thinks(&self) -> bool {
         !matches!(self.thinking, None | Some(Thinking::Disabled))
     }
+
+    /// The same request without thinking.
+    pub(super) fn give_up(&mut self, limit: Option<u64>) {
+        self.max_tokens = limit.unwrap_or(DEFAULT_MAX_TOKENS);
+        self.thinking = None;
+        self.effort = None;
+        self.dropped = true;
+    }
 }
 
 /// `limit` is the request's own, which holds: the budget gives way to it.
 pub(super) fn plan<'a>(
     reasoning: Option<&'a Reasoning>,
     limit: Option<u64>,
-    model: &str,
+    model: Model,
 ) -> Plan<'a> {
     let max_tokens = limit.unwrap_or(DEFAULT_MAX_TOKENS);
-    let none = Plan { max_tokens, thinking: None, effort: None };
+    let none = Plan { max_tokens, thinking: None, effort: None, dropped: false };
     let Some(reasoning) = reasoning else {
         return none;
     };
-    if effort::is_off(reasoning) {
-        return Plan { thinking: Some(Thinking::Disabled), ..none };
+    let off = effort::is_off(reasoning);
+    if !model.thinks() {
+        return Plan { dropped: !off, ..none };
     }
-    let effort = reasoning.effort.as_deref();
-    let Some(budget) = reasoning.budget_tokens.or(effort.map(effort::budget)) else {
-        return none;
-    };
-    let budget = budget.max(LEAST_BUDGET);
-    let version = version(model);
-    let takes_effort = version.is_none_or(|version| version >= (4, 6));
-    let takes_budget = version.is_some_and(|version| version <= (4, 6));
-    if takes_effort && (effort.is_some() || !takes_budget) {
-        let display = version.is_none_or(|version| version > (4, 6)).then_some("summarized");
+    let word = reasoning.effort.as_deref().filter(|word| *word != "none");
+    let effort = word.filter(|_| model.takes_effort()).map(|word| word_for(word, model));
+    if off {
+        return Plan { thinking: Some(Thinking::Disabled), effort, ..none };
+    }
+    let budget = reasoning.budget_tokens;
+    if model.takes_effort() && (budget.is_none() || !model.takes_budget()) {
+        let tokens = budget.unwrap_or_else(|| effort::budget(word.unwrap_or(DEFAULT_EFFORT)));
+        let display = model.hides_thinking().then_some("summarized");
         return Plan {
-            max_tokens: limit.unwrap_or(DEFAULT_MAX_TOKENS.saturating_add(budget)),
+            max_tokens: limit.unwrap_or(DEFAULT_MAX_TOKENS.saturating_add(tokens)),
             thinking: Some(Thinking::Adaptive { display }),
-            effort: Some(
-                effort.map_or_else(|| effort::word(budget), |word| word_for(word, version)),
-            ),
+            effort: effort.or_else(|| budget.map(effort::word)),
+            ..none
         };
     }
-    match limit {
-        None => Plan {
-            max_tokens: DEFAULT_MAX_TOKENS.saturating_add(budget),
-            thinking: Some(Thinking::Enabled { budget_tokens: budget }),
-            effort: None,
+    let wanted = budget.unwrap_or_else(|| effort::budget(word.unwrap_or(DEFAULT_EFFORT)));
+    match (fit(wanted.max(LEAST_BUDGET), budget.is_some(), limit), limit) {
+        (Some(budget_tokens), limit) => Plan {
+            max_tokens: limit.unwrap_or(DEFAULT_MAX_TOKENS.saturating_add(budget_tokens)),
+            thinking: Some(Thinking::Enabled { budget_tokens }),
+            effort,
+            ..none
         },
-        // No room for the least of reasoning beside an answer.
-        Some(limit) if limit <= LEAST_BUDGET => none,
-        Some(limit) => {
-            // A fifth at least is left for the answer.
-            let budget_tokens = budget.min(limit - limit / 5).clamp(LEAST_BUDGET, limit - 1);
-            Plan {
-                max_tokens: limit,
-                thinking: Some(Thinking::Enabled { budget_tokens }),
-                effort: None,
-            }
-        }
+        (None, _) => Plan { dropped: true, ..none },
+    }
+}
+
+/// The budget that leaves room for an answer: what the request itself names as long as it is
+/// allowed, else a fifth at least. Nothing where there is no room for the least of reasoning.
+fn fit(budget: u64, is_named: bool, limit: Option<u64>) -> Option<u64> {
+    match limit {
+        None => Some(budget),
+        Some(limit) if limit <= LEAST_BUDGET => None,
+        Some(limit) if is_named && budget < limit => Some(budget),
+        Some(limit) => Some(budget.min(limit - limit / 5).clamp(LEAST_BUDGET, limit - 1)),
     }
 }
 
 /// Anthropic knows `low` to `high`, `max`, and from 4.7 on `xhigh`.
-fn word_for(word: &str, version: Option<(u32, u32)>) -> &str {
+fn word_for(word: &str, model: Model) -> &str {
     match word {
         "minimal" => "low",
-        "xhigh" if version == Some((4, 6)) => "max",
+        "xhigh" if !model.takes_xhigh() => "max",
         word => word,
     }
-}
-
-/// Of a name such as `claude-opus-4-7-20260416`, `claude-3-7-sonnet-latest`,
-/// `anthropic.claude-sonnet-5-v1:0` or `claude-opus-4.6`. A number of more than two digits
-/// is a date.
-fn version(model: &str) -> Option<(u32, u32)> {
-    let rest = model.split_once("claude-").map(|(_, rest)| rest)?;
-    let mut numbers = rest
-        .split(['-', '.', '@', ':'])
-        .skip_while(|piece| !is_version(piece))
-        .take_while(|piece| is_version(piece))
-        .filter_map(|piece| piece.parse().ok());
-    let major = numbers.next()?;
-    Some((major, numbers.next().unwrap_or(0)))
-}
-
-fn is_version(piece: &str) -> bool {
-    matches!(piece.len(), 1 | 2) && piece.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -139,14 +134,8 @@ mod tests {
         Some(Reasoning { effort: None, budget_tokens: Some(tokens) })
     }
 
-    #[test]
-    fn versions_are_read_from_names() {
-        assert_eq!(version("claude-opus-4-7-20260416"), Some((4, 7)));
-        assert_eq!(version("claude-sonnet-4-20250514"), Some((4, 0)));
-        assert_eq!(version("claude-3-7-sonnet-latest"), Some((3, 7)));
-        assert_eq!(version("us.anthropic.claude-sonnet-4-5-20250929-v1:0"), Some((4, 5)));
-        assert_eq!(version("claude-opus-5"), Some((5, 0)));
-        assert_eq!(version("claude-mythos-preview"), None);
+    fn plan<'a>(reasoning: Option<&'a Reasoning>, limit: Option<u64>, name: &str) -> Plan<'a> {
+        super::plan(reasoning, limit, Model::of(name))
     }
 
     #[test]
@@ -177,6 +166,8 @@ mod tests {
         assert_eq!(plan_for(10_000).max_tokens, 10_000);
         assert_eq!(plan_for(1_025).thinking, Some(Thinking::Enabled { budget_tokens: 1_024 }));
         assert_eq!(plan_for(1_024).thinking, None);
+        assert!(plan_for(1_024).dropped);
+        assert_eq!(plan_for(30_001).thinking, Some(Thinking::Enabled { budget_tokens: 30_000 }));
     }
 
     #[test]
@@ -186,5 +177,24 @@ mod tests {
             assert_eq!(plan.thinking, Some(Thinking::Disabled));
             assert!(!plan.thinks());
         }
+    }
+
+    #[test]
+    fn wish_without_an_amount_leaves_it_to_the_model() {
+        let wish = Some(Reasoning::default());
+        let new = plan(wish.as_ref(), Some(9_000), "claude-opus-4-6");
+        assert_eq!(new.thinking, Some(Thinking::Adaptive { display: None }));
+        assert_eq!((new.effort, new.max_tokens), (None, 9_000));
+        let old = plan(wish.as_ref(), None, "claude-sonnet-4-5");
+        assert_eq!(old.thinking, Some(Thinking::Enabled { budget_tokens: 8_192 }));
+    }
+
+    #[test]
+    fn model_that_cannot_think_is_not_asked_to() {
+        let (on, off) = (effort("high"), effort("none"));
+        let on = plan(on.as_ref(), None, "claude-3-5-haiku-latest");
+        assert_eq!((on.thinking, on.dropped), (None, true));
+        let off = plan(off.as_ref(), None, "claude-3-5-haiku-latest");
+        assert_eq!((off.thinking, off.dropped), (None, false));
     }
 }

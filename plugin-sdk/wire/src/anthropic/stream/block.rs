@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::response;
 use super::wire::{AnyDelta, Delta};
+use crate::anthropic::field::carrier;
+use crate::anthropic::{DIALECT, response};
 use crate::chat::Block;
 use crate::error::{CallError, CallErrorKind};
 use crate::event::{BlockKind, StreamEvent};
@@ -39,16 +40,35 @@ enum State {
 }
 
 impl Open {
+    /// Takes the next index, or two where the block has fields without a place: those come
+    /// before it, as a block of their own.
     pub(super) fn start(
         provider: u64,
-        index: u32,
-        fields: Map<String, Value>,
+        next_index: &mut u32,
+        mut fields: Map<String, Value>,
         events: &mut Vec<StreamEvent>,
     ) -> Self {
-        let state = match fields.get("type").and_then(Value::as_str).unwrap_or_default() {
+        let kind = text(&fields, "type");
+        let known: &[&str] = match kind.as_str() {
+            "text" => &["type", "text", "citations"],
+            "thinking" => &["type", "thinking", "signature"],
+            "tool_use" => &["type", "id", "name", "input"],
+            _ => {
+                let index = take_index(next_index);
+                let state = State::Gathered { fields, partial_json: String::new(), bytes: 0 };
+                return Self { provider, index, state };
+            }
+        };
+        let further: Map<_, _> =
+            fields.iter().filter(|(key, _)| !known.contains(&key.as_str())).map(owned).collect();
+        if let Some(block) = carrier(further) {
+            push_whole(take_index(next_index), &block, events);
+        }
+        let index = take_index(next_index);
+        let state = match kind.as_str() {
             "text" => {
                 events.push(StreamEvent::BlockStart { index, kind: BlockKind::Text });
-                let citations = fields.get("citations").filter(|value| !value.is_null());
+                let citations = fields.get("citations").filter(|list| !response::is_nothing(list));
                 if let Some(citations) = citations {
                     events.push(extra(index, "citations", citations.clone()));
                 }
@@ -61,15 +81,12 @@ impl Open {
                 push_signature(index, &text(&fields, "signature"), events);
                 State::Thinking
             }
-            "tool_use" => {
+            _ => {
                 let (id, name) = (text(&fields, "id"), text(&fields, "name"));
-                events.push(StreamEvent::BlockStart {
-                    index,
-                    kind: BlockKind::ToolCall { id, name },
-                });
-                State::ToolUse { input: fields.get("input").cloned() }
+                let kind = BlockKind::ToolCall { id, name };
+                events.push(StreamEvent::BlockStart { index, kind });
+                State::ToolUse { input: fields.shift_remove("input") }
             }
-            _ => State::Gathered { fields, partial_json: String::new(), bytes: 0 },
         };
         Self { provider, index, state }
     }
@@ -126,9 +143,9 @@ impl Open {
                     let input = serde_json::from_str(&partial_json);
                     fields.insert("input".into(), input.unwrap_or(Value::String(partial_json)));
                 }
-                let block: Block = response::block(Value::Object(fields));
-                let value = serde_json::to_value(block).unwrap_or_default();
-                events.push(StreamEvent::BlockStart { index, kind: BlockKind::Other(value) });
+                let (_, block) = response::block(Value::Object(fields));
+                push_whole(index, &block, events);
+                return;
             }
         }
         events.push(StreamEvent::BlockStop { index });
@@ -148,6 +165,22 @@ fn gather(fields: &mut Map<String, Value>, partial_json: &mut String, delta: Map
     }
 }
 
+fn take_index(next_index: &mut u32) -> u32 {
+    let index = *next_index;
+    *next_index += 1;
+    index
+}
+
+fn owned((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
+}
+
+fn push_whole(index: u32, block: &Block, events: &mut Vec<StreamEvent>) {
+    let value = serde_json::to_value(block).unwrap_or_default();
+    events.push(StreamEvent::BlockStart { index, kind: BlockKind::Other(value) });
+    events.push(StreamEvent::BlockStop { index });
+}
+
 fn push_text(index: u32, text: &str, events: &mut Vec<StreamEvent>) {
     if !text.is_empty() {
         events.push(StreamEvent::TextDelta { index, text: text.to_owned() });
@@ -163,7 +196,7 @@ fn push_thinking(index: u32, text: &str, events: &mut Vec<StreamEvent>) {
 fn push_signature(index: u32, signature: &str, events: &mut Vec<StreamEvent>) {
     if !signature.is_empty() {
         let signature = signature.to_owned();
-        events.push(StreamEvent::ReasoningSignature { index, signature });
+        events.push(StreamEvent::ReasoningSignature { index, signature, dialect: DIALECT.into() });
     }
 }
 

@@ -1,15 +1,17 @@
 //! A provider's events to ours.
 //!
 //! `Finish` comes once, last, and only after `message_stop`, or at the end of a stream that
-//! gave its stop reason. After `Failed` nothing comes.
+//! gave its stop reason. After `Failed` nothing comes. What the message has beyond the
+//! payload's fields is given out once, just before `Finish`.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::super::{error, finish};
 use super::block::Open;
-use super::wire::{Event, Message};
+use super::wire::{AnyDelta, Event};
+use crate::anthropic::field::take_text;
 use crate::anthropic::usage::WireUsage;
-use crate::chat::{FinishReason, Usage};
+use crate::anthropic::{error, finish, response};
+use crate::chat::FinishReason;
 use crate::error::{CallError, CallErrorKind};
 use crate::event::StreamEvent;
 use crate::lenient;
@@ -21,7 +23,10 @@ pub struct Decoder {
     next_index: u32,
     open: Vec<Open>,
     usage: WireUsage,
-    reason: Option<FinishReason>,
+    /// The stop reason, in Anthropic's words.
+    reason: Option<String>,
+    /// Fields of the message without a place in the payload.
+    extra: Map<String, Value>,
     /// `Finish` or `Failed` was given out.
     closed: bool,
 }
@@ -71,10 +76,9 @@ impl Decoder {
             "content_block_stop" => self.stop_block(event.index, events),
             "message_start" => self.start(event.message.unwrap_or_default(), events)?,
             "message_delta" => {
-                let reason = event.delta.unwrap_or_default().stop_reason.0;
-                if !reason.is_empty() {
-                    self.reason = Some(finish::decode(&reason));
-                }
+                let any: AnyDelta = serde_json::from_slice(data).unwrap_or_default();
+                self.learn(any.delta);
+                self.learn(any.beside);
                 self.report(event.usage, events);
             }
             "message_stop" => self.complete(events),
@@ -88,21 +92,42 @@ impl Decoder {
         Ok(())
     }
 
-    fn start(&mut self, message: Message, events: &mut Vec<StreamEvent>) -> Result<(), CallError> {
+    fn start(
+        &mut self,
+        mut message: Map<String, Value>,
+        events: &mut Vec<StreamEvent>,
+    ) -> Result<(), CallError> {
         if self.next_index > 0 {
             return Err(malformed("the provider began the answer again in the middle".into()));
         }
+        let id = take_text(&mut message, "id").unwrap_or_default();
+        let model = take_text(&mut message, "model").unwrap_or_default();
         if !std::mem::replace(&mut self.started, true) {
-            let id = message.id.unwrap_or_default();
-            let model = message.model.unwrap_or_default();
             events.push(StreamEvent::Started { id, model });
         }
-        self.report(message.usage, events);
-        for fields in message.content.into_iter().flatten() {
-            let index = self.take_index();
-            Open::start(0, index, fields, events).stop(events);
+        let usage = message.shift_remove("usage");
+        self.report(usage.and_then(|usage| usage.as_object().cloned()), events);
+        let content = message.shift_remove("content");
+        for block in content.as_ref().and_then(Value::as_array).into_iter().flatten() {
+            if let Value::Object(fields) = block {
+                Open::start(0, &mut self.next_index, fields.clone(), events).stop(events);
+            }
         }
+        self.learn(message);
         Ok(())
+    }
+
+    /// Takes fields of the message: the stop reason, and those that have no place.
+    fn learn(&mut self, mut fields: Map<String, Value>) {
+        if let Some(reason) = take_text(&mut fields, "stop_reason").filter(|it| !it.is_empty()) {
+            self.reason = Some(reason);
+        }
+        fields.retain(|key, value| {
+            !value.is_null() && !["type", "role", "delta", "usage", "stop_reason"].contains(&&**key)
+        });
+        for (key, value) in fields {
+            self.extra.insert(key, value);
+        }
     }
 
     fn start_block(
@@ -115,8 +140,7 @@ impl Decoder {
             return Err(malformed("the stream does not begin with message_start".into()));
         }
         self.stop_block(provider, events);
-        let index = self.take_index();
-        self.open.push(Open::start(provider, index, fields, events));
+        self.open.push(Open::start(provider, &mut self.next_index, fields, events));
         Ok(())
     }
 
@@ -127,16 +151,10 @@ impl Decoder {
         }
     }
 
-    fn take_index(&mut self) -> u32 {
-        let index = self.next_index;
-        self.next_index += 1;
-        index
-    }
-
-    fn report(&mut self, usage: Option<WireUsage>, events: &mut Vec<StreamEvent>) {
+    fn report(&mut self, usage: Option<Map<String, Value>>, events: &mut Vec<StreamEvent>) {
         if let Some(usage) = usage {
             self.usage.update(usage);
-            events.push(StreamEvent::Usage(Usage::from(self.usage)));
+            events.push(StreamEvent::Usage(self.usage.counts()));
         }
     }
 
@@ -147,7 +165,14 @@ impl Decoder {
         for open in std::mem::take(&mut self.open) {
             open.stop(events);
         }
-        events.push(StreamEvent::Finish(self.reason.take().unwrap_or(FinishReason::Stop)));
+        let mut extra = std::mem::take(&mut self.extra);
+        let reason = self.reason.take();
+        let finish = reason.as_deref().map_or(FinishReason::Stop, finish::decode);
+        response::keep(&mut extra, reason, Some(std::mem::take(&mut self.usage)));
+        if !extra.is_empty() {
+            events.push(StreamEvent::Other(json!({"extra": extra})));
+        }
+        events.push(StreamEvent::Finish(finish));
     }
 }
 

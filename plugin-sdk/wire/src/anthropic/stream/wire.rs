@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::anthropic::usage::WireUsage;
 use crate::lenient::Text;
 
 /// The fields of all events, of which each has a few.
@@ -15,9 +14,9 @@ pub(super) struct Event<'a> {
     pub(super) index: u64,
     #[serde(borrow)]
     pub(super) delta: Option<Delta<'a>>,
-    pub(super) message: Option<Message>,
+    pub(super) message: Option<Map<String, Value>>,
     pub(super) content_block: Option<Map<String, Value>>,
-    pub(super) usage: Option<WireUsage>,
+    pub(super) usage: Option<Map<String, Value>>,
     pub(super) error: Option<Value>,
 }
 
@@ -34,22 +33,13 @@ pub(super) struct Delta<'a> {
     #[serde(borrow)]
     pub(super) signature: Text<'a>,
     pub(super) citation: Option<Value>,
-    #[serde(borrow)]
-    pub(super) stop_reason: Text<'a>,
 }
 
-/// A delta of whatever kind.
+/// A delta of whatever kind, with what stands beside it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AnyDelta {
     pub(super) delta: Map<String, Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Message {
-    pub(super) id: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) content: Option<Vec<Map<String, Value>>>,
-    pub(super) usage: Option<WireUsage>,
+    #[serde(flatten)]
+    pub(super) beside: Map<String, Value>,
 }

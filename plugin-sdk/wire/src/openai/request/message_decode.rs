@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::{FIELDS, MESSAGE_FIELDS, TOOL_CALL};
+use super::super::{FIELDS, MESSAGE_FIELDS, TOOL_CALL, details};
 use super::decode::each;
 use crate::DecodeError;
 use crate::chat::{Block, Message, Role};
@@ -49,7 +49,7 @@ fn decode(value: Value, path: &Path<'_>) -> Result<Message, DecodeError> {
         }
         Role::System | Role::Developer | Role::User => {}
     }
-    fields.retain(|key, value| key == "reasoning" || !value.is_null());
+    fields.retain(|key, value| !value.is_null() || key == "reasoning" || key == details::KEY);
     if !fields.is_empty() {
         let value = Value::Object(fields);
         blocks.push(Block::Other { dialect: MESSAGE_FIELDS.into(), value });
@@ -71,30 +71,52 @@ fn role(role: String, path: &Path<'_>) -> Result<Role, DecodeError> {
     })
 }
 
-/// A null `reasoning` is left among the message's fields to tell that this name was used
-/// and not the more common `reasoning_content`.
+/// Keeps, among the message's fields, under which names the reasoning came: a null
+/// `reasoning` says that name and not the more common `reasoning_content`; a null
+/// `reasoning_details` says the details alone. Text that says something else than the details
+/// stays where it was.
 fn reasoning(
     fields: &mut Map<String, Value>,
     path: &Path<'_>,
     blocks: &mut Vec<Block>,
 ) -> Result<(), DecodeError> {
-    if fields.get("reasoning").is_some_and(Value::is_null) {
-        fields.shift_remove("reasoning");
-    }
-    let text = match take_optional_string(fields, "reasoning_content", path)? {
-        Some(text) => Some(text),
-        None => {
-            let text = take_optional_string(fields, "reasoning", path)?;
-            if text.is_some() {
-                fields.insert("reasoning".into(), Value::Null);
-            }
-            text
+    for key in ["reasoning", details::KEY] {
+        if fields.get(key).is_some_and(Value::is_null) {
+            fields.shift_remove(key);
         }
-    };
-    if let Some(text) = text {
-        blocks.push(Block::Reasoning { text, signature: None, encrypted: None });
     }
+    let (name, text) = match take_optional_string(fields, "reasoning_content", path)? {
+        Some(text) => ("reasoning_content", Some(text)),
+        None => ("reasoning", take_optional_string(fields, "reasoning", path)?),
+    };
+    let entries = match fields.get(details::KEY) {
+        Some(Value::Array(entries)) if entries.iter().all(Value::is_object) => entries.clone(),
+        _ => Vec::new(),
+    };
+    if entries.is_empty() {
+        mark(fields, name, text.is_some());
+        blocks.extend(text.map(Block::reasoning));
+        return Ok(());
+    }
+    fields.shift_remove(details::KEY);
+    let mut detailed = details::decode_all(entries);
+    match text {
+        None => {
+            fields.insert(details::KEY.into(), Value::Null);
+        }
+        Some(text) if details::merge_text(&mut detailed, &text) => mark(fields, name, true),
+        Some(text) => {
+            fields.insert(name.into(), Value::String(text));
+        }
+    }
+    blocks.extend(detailed);
     Ok(())
+}
+
+fn mark(fields: &mut Map<String, Value>, name: &str, is_used: bool) {
+    if is_used && name == "reasoning" {
+        fields.insert(name.into(), Value::Null);
+    }
 }
 
 fn content(value: Value, path: &Path<'_>, blocks: &mut Vec<Block>) -> Result<(), DecodeError> {

@@ -5,9 +5,11 @@ use serde_json::{Map, Value};
 
 use super::super::{DIALECT, FIELDS};
 use super::decode::own;
+use super::options::Options;
 use crate::DecodeError;
 use crate::cache::CacheControl;
-use crate::chat::{CacheMarker, Tool, ToolChoice};
+use crate::chat::{CacheMarker, Tool, ToolChoice, is_carrier};
+use crate::encoded::Dropped;
 use crate::fields::Fields;
 use crate::openai::part;
 use crate::pointer::{Path, array, boolean, object, take_optional_string, take_string};
@@ -112,7 +114,11 @@ pub(super) struct WireFunction<'a> {
     fields: Fields<'a>,
 }
 
-pub(super) fn encode_all(tools: &[Tool]) -> Vec<WireTool<'_>> {
+pub(super) fn encode_all<'a>(
+    tools: &'a [Tool],
+    options: &Options,
+    dropped: &mut Dropped,
+) -> Vec<WireTool<'a>> {
     let mut wire = Vec::with_capacity(tools.len());
     for (position, tool) in tools.iter().enumerate() {
         match tool {
@@ -123,23 +129,32 @@ pub(super) fn encode_all(tools: &[Tool]) -> Vec<WireTool<'_>> {
                     }
                     _ => Fields::default(),
                 };
+                dropped.note_if(cache.is_some() && !options.cache_control, "cache_control");
+                dropped.note_if(*strict == Some(true) && !options.strict_tools, "tools.strict");
                 wire.push(WireTool::Function {
                     r#type: "function",
                     function: WireFunction {
                         name,
                         description: description.as_deref(),
                         parameters: parameters.as_ref(),
-                        strict: *strict,
+                        strict: strict.filter(|_| options.strict_tools),
                         fields: fields.nested("function"),
                     },
-                    cache_control: cache.as_ref().map(CacheControl::from),
+                    cache_control: cache
+                        .as_ref()
+                        .filter(|_| options.cache_control)
+                        .map(CacheControl::from),
                     fields: fields.except(&["function"]),
                 });
             }
             Tool::Other { dialect, value } if dialect == DIALECT => {
                 wire.push(WireTool::Other(value));
             }
-            Tool::Other { .. } => {}
+            Tool::Other { dialect, .. } if is_carrier(dialect) => {}
+            Tool::Other { value, .. } => {
+                let kind = value.get("type").and_then(Value::as_str);
+                dropped.note(format!("tools.{}", kind.unwrap_or("unknown")));
+            }
         }
     }
     wire

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::{FIELDS, MESSAGE_FIELDS, TOOL_CALL, error, finish, part};
+use super::super::{FIELDS, MESSAGE_FIELDS, TOOL_CALL, details, error, finish, part};
 use crate::chat::{Block, Response, Usage};
 use crate::error::{CallError, CallErrorKind};
 use crate::openai::usage::WireUsage;
@@ -23,9 +23,12 @@ pub fn decode(body: &[u8]) -> Result<Response, CallError> {
     let Some(Value::Array(choices)) = fields.shift_remove("choices") else {
         return Err(malformed("the body has no array of choices"));
     };
-    let Some(Value::Object(mut choice)) = choices.into_iter().next() else {
+    let is_first = |choice: &Value| choice.get("index").is_none_or(|index| *index == 0);
+    let position = choices.iter().position(is_first).unwrap_or_default();
+    let Some(Value::Object(mut choice)) = choices.into_iter().nth(position) else {
         return Err(malformed("the body has no choice"));
     };
+    fail_if_broken(&mut choice)?;
     let Some(Value::Object(message)) = choice.shift_remove("message") else {
         return Err(malformed("the first choice has no message"));
     };
@@ -51,6 +54,15 @@ pub fn decode(body: &[u8]) -> Result<Response, CallError> {
     Ok(response)
 }
 
+/// OpenRouter reports what befell one choice inside that choice.
+fn fail_if_broken(choice: &mut Map<String, Value>) -> Result<(), CallError> {
+    if let Some(inner) = choice.shift_remove("error").filter(|error| !error.is_null()) {
+        return Err(error::decode_inner(inner));
+    }
+    let reason = choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default();
+    finish::failure(reason).map_or(Ok(()), Err)
+}
+
 fn blocks(
     mut message: Map<String, Value>,
     logprobs: Option<Value>,
@@ -59,8 +71,14 @@ fn blocks(
     message.shift_remove("role");
     let reasoning = take_text(&mut message, "reasoning_content");
     let reasoning = reasoning.or_else(|| take_text(&mut message, "reasoning"));
-    if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-        blocks.push(Block::Reasoning { text, signature: None, encrypted: None });
+    let reasoning = reasoning.filter(|text| !text.is_empty());
+    match message.shift_remove(details::KEY) {
+        Some(Value::Array(entries)) if !entries.is_empty() => {
+            blocks = details::decode_all(entries);
+            // The details are what counts where the two disagree.
+            let _ = details::merge_text(&mut blocks, &reasoning.unwrap_or_default());
+        }
+        _ => blocks.extend(reasoning.map(Block::reasoning)),
     }
     match message.shift_remove("content") {
         Some(Value::String(text)) if !text.is_empty() => blocks.push(Block::text(text)),
@@ -103,7 +121,7 @@ fn content_part(item: Value, blocks: &mut Vec<Block>) -> Result<(), CallError> {
             }
             _ => String::new(),
         };
-        blocks.push(Block::Reasoning { text, signature: None, encrypted: None });
+        blocks.push(Block::reasoning(text));
         return Ok(());
     }
     part::decode(item, &Path::Root, blocks)
@@ -193,7 +211,7 @@ mod tests {
             "choices": [{"index": 0, "finish_reason": "function_call",
                 "logprobs": {"content": [{"token": "a"}]},
                 "message": {"role": "assistant", "content": "hi", "reasoning": "hm", "refusal": "no",
-                    "annotations": [{"type": "url_citation"}], "reasoning_details": [{"id": 1}],
+                    "annotations": [{"type": "url_citation"}], "audio": {"id": 1},
                     "tool_calls": [
                         {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}},
                         {"type": "function", "function": {"name": "g", "arguments": {"a": 1}}}]}}],
@@ -206,7 +224,7 @@ mod tests {
         assert_eq!(
             response.blocks,
             vec![
-                Block::Reasoning { text: "hm".into(), signature: None, encrypted: None },
+                Block::reasoning("hm"),
                 Block::Text {
                     text: "hi".into(),
                     cache: None,
@@ -225,12 +243,36 @@ mod tests {
                     arguments: r#"{"a":1}"#.into(),
                     cache: None
                 },
-                Block::Other {
-                    dialect: MESSAGE_FIELDS.into(),
-                    value: json!({"reasoning_details": [{"id": 1}]})
-                },
+                Block::Other { dialect: MESSAGE_FIELDS.into(), value: json!({"audio": {"id": 1}}) },
             ]
         );
+    }
+
+    #[test]
+    fn choice_that_broke_off_is_a_failure() {
+        let body = |choice: Value| json!({"choices": [choice]});
+        let broken = [
+            (json!({"error": {"code": 502, "message": "died"}}), CallErrorKind::Overloaded),
+            (
+                json!({"message": {"content": "half"}, "finish_reason": "error"}),
+                CallErrorKind::Server,
+            ),
+            (
+                json!({"message": {}, "finish_reason": "insufficient_system_resource"}),
+                CallErrorKind::Overloaded,
+            ),
+        ];
+        for (choice, kind) in broken {
+            assert_eq!(decode_value(&body(choice)).unwrap_err().kind, kind);
+        }
+    }
+
+    #[test]
+    fn first_choice_is_the_one_with_index_0() {
+        let choice =
+            |index: u8| json!({"index": index, "message": {"content": format!("{index}")}});
+        let response = decode_value(&json!({"choices": [choice(1), choice(0)]})).unwrap();
+        assert_eq!(response.blocks, vec![Block::text("0")]);
     }
 
     #[test]

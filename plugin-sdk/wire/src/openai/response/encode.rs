@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use super::super::{Identity, MESSAGE_FIELDS, TOOL_CALL, finish};
+use super::super::{Identity, MESSAGE_FIELDS, TOOL_CALL, details, finish};
 use crate::chat::{Block, Response};
 use crate::fields::Fields;
 use crate::openai::part::{self, Part};
@@ -60,6 +60,9 @@ struct WireMessage<'a> {
     content: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<Cow<'a, str>>,
+    /// What a client has to send back so that the provider accepts its own reasoning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<Value>,
     refusal: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
@@ -102,6 +105,10 @@ impl<'a> WireMessage<'a> {
             Block::Reasoning { text, .. } if !text.is_empty() => Some(text),
             _ => None,
         });
+        let reasoning_details = match details::are_needed(blocks) {
+            true => details::encode_all(blocks),
+            false => Vec::new(),
+        };
         let with_next = || blocks.iter().enumerate().map(|(at, block)| (block, blocks.get(at + 1)));
         let tool_calls: Vec<_> =
             with_next().filter_map(|(block, next)| Call::of(block, next)).collect();
@@ -113,7 +120,16 @@ impl<'a> WireMessage<'a> {
         let empty = tool_calls.is_empty() && refusal.is_none();
         let content = content.or_else(|| empty.then_some(Cow::Borrowed("")));
         let fields = MessageFields(blocks);
-        Self { role: "assistant", content, reasoning_content, refusal, tool_calls, images, fields }
+        Self {
+            role: "assistant",
+            content,
+            reasoning_content,
+            reasoning_details,
+            refusal,
+            tool_calls,
+            images,
+            fields,
+        }
     }
 }
 
@@ -159,6 +175,7 @@ impl Serialize for MessageFields<'_> {
             "role",
             "content",
             "reasoning_content",
+            details::KEY,
             "refusal",
             "tool_calls",
             "images",
@@ -192,7 +209,18 @@ mod tests {
             id: "i".into(),
             model: "shown".into(),
             blocks: vec![
-                Block::Reasoning { text: "r".into(), signature: None, encrypted: None },
+                Block::Reasoning {
+                    text: "r".into(),
+                    signature: Some("s".into()),
+                    encrypted: None,
+                    dialect: Some("gemini".into()),
+                },
+                Block::Reasoning {
+                    text: String::new(),
+                    signature: None,
+                    encrypted: Some("e".into()),
+                    dialect: Some("anthropic-messages".into()),
+                },
                 Block::Text {
                     text: "t".into(),
                     cache: None,

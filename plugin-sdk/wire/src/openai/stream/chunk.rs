@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::lenient::{FromJson, Text, lenient};
 use crate::openai::usage::WireUsage;
@@ -27,6 +28,35 @@ pub(super) struct Chunk<'a> {
     pub(super) usage: Option<WireUsage>,
     pub(super) x_groq: Option<Groq>,
     pub(super) error: Option<Value>,
+    #[serde(borrow)]
+    pub(super) citations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) search_results: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) related_questions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) images: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) provider: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) system_fingerprint: Option<&'a RawValue>,
+}
+
+impl<'a> Chunk<'a> {
+    /// What is said of the answer as a whole, by some in every chunk.
+    pub(super) fn about(&self) -> [(&'static str, Option<&'a RawValue>); 7] {
+        [
+            ("citations", self.citations),
+            ("search_results", self.search_results),
+            ("related_questions", self.related_questions),
+            ("images", self.images),
+            ("provider", self.provider),
+            ("service_tier", self.service_tier),
+            ("system_fingerprint", self.system_fingerprint),
+        ]
+    }
 }
 
 /// Groq's own corner, where older versions put the usage.
@@ -45,6 +75,10 @@ pub(super) struct Choice<'a> {
     #[serde(borrow)]
     pub(super) finish_reason: Text<'a>,
     pub(super) logprobs: Option<Value>,
+    pub(super) error: Option<Value>,
+    /// Instead of a delta, in the older completions.
+    #[serde(borrow)]
+    pub(super) text: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -56,6 +90,7 @@ pub(super) struct Delta<'a> {
     pub(super) reasoning_content: Text<'a>,
     #[serde(borrow)]
     pub(super) reasoning: Text<'a>,
+    pub(super) reasoning_details: Option<Vec<Value>>,
     #[serde(borrow)]
     pub(super) refusal: Text<'a>,
     #[serde(borrow)]
@@ -96,16 +131,7 @@ pub(super) enum Content<'a> {
     #[default]
     None,
     Text(Cow<'a, str>),
-    Parts(Vec<Part<'a>>),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Part<'a> {
-    #[serde(borrow)]
-    pub(super) text: Text<'a>,
-    #[serde(borrow)]
-    pub(super) thinking: Content<'a>,
+    Parts(Vec<Value>),
 }
 
 impl<'a> FromJson<'a> for JsonText<'a> {

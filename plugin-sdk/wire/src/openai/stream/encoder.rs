@@ -5,12 +5,14 @@
 //! failed or never finished ends without `[DONE]`, whatever is called.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::{Identity, MESSAGE_FIELDS, error, finish};
-use crate::chat::{FinishReason, Usage};
+use super::details::Outgoing;
+use crate::chat::{Block, FinishReason, Usage};
 use crate::error::CallError;
 use crate::event::{BlockKind, StreamEvent};
+use crate::fields::accumulate;
 use crate::openai::usage::UsageBody;
 
 /// Writes one stream.
@@ -22,6 +24,9 @@ pub struct Encoder {
     opened: bool,
     blocks: Vec<(u32, Kind)>,
     tool_calls: u32,
+    details: Outgoing,
+    /// Fields of the response as a whole, for the chunk with the finish reason.
+    extra: Map<String, Value>,
     usage: Option<Usage>,
     state: State,
 }
@@ -44,6 +49,9 @@ enum Kind {
     Other,
 }
 
+/// Keys that a chunk has anyway.
+const RESERVED: [&str; 6] = ["id", "object", "created", "model", "choices", "usage"];
+
 impl Encoder {
     /// With `include_usage`, usage comes in a chunk of its own at the end.
     pub fn new(identity: &Identity<'_>, include_usage: bool) -> Self {
@@ -59,6 +67,8 @@ impl Encoder {
             opened: false,
             blocks: Vec::new(),
             tool_calls: 0,
+            details: Outgoing::default(),
+            extra: Map::new(),
             usage: None,
             state: State::Running,
         }
@@ -88,6 +98,7 @@ impl Encoder {
             }
             StreamEvent::ReasoningDelta { index, text } => {
                 if let Some(Kind::Reasoning) = self.kind(*index) {
+                    self.details.text(text);
                     self.text(b"reasoning_content", text, out);
                 }
             }
@@ -98,10 +109,10 @@ impl Encoder {
             }
             StreamEvent::Finish(reason) => self.finish(reason, out),
             StreamEvent::Other(value) => self.other(value, out),
-            StreamEvent::ReasoningSignature { .. }
-            | StreamEvent::BlockStop { .. }
-            | StreamEvent::Usage(_)
-            | StreamEvent::Failed(_) => {}
+            StreamEvent::ReasoningSignature { signature, dialect, .. } => {
+                self.details.sign(signature, dialect);
+            }
+            StreamEvent::BlockStop { .. } | StreamEvent::Usage(_) | StreamEvent::Failed(_) => {}
         }
     }
 
@@ -144,9 +155,22 @@ impl Encoder {
 
     fn start(&mut self, index: u32, kind: &BlockKind, out: &mut Vec<u8>) {
         self.open(out);
+        let whole = match kind {
+            BlockKind::Other(block) => serde_json::from_value(block.clone()).ok(),
+            _ => None,
+        };
+        if !whole.as_ref().is_some_and(|block| self.details.fields(block)) {
+            self.tell_details(out);
+        }
+        if whole.is_none() && *kind != BlockKind::Reasoning {
+            self.details.leave_item();
+        }
         let kind = match kind {
             BlockKind::Text => Kind::Text,
-            BlockKind::Reasoning => Kind::Reasoning,
+            BlockKind::Reasoning => {
+                self.details.start();
+                Kind::Reasoning
+            }
             BlockKind::Refusal => Kind::Refusal,
             BlockKind::ToolCall { id, name } => {
                 let number = self.tool_calls;
@@ -162,19 +186,45 @@ impl Encoder {
                 });
                 Kind::ToolCall(number)
             }
-            BlockKind::Other(block) => {
-                self.message_fields(block, out);
+            BlockKind::Other(_) => {
+                if let Some(block) = whole {
+                    self.whole(block, out);
+                }
                 Kind::Other
             }
         };
         self.blocks.push((index, kind));
     }
 
-    /// Fields of the message are this wire's own; a whole block of any other kind is not.
-    fn message_fields(&self, block: &Value, out: &mut Vec<u8>) {
-        let is_ours = block.get("dialect").is_some_and(|dialect| dialect == MESSAGE_FIELDS);
-        if let Some(fields) = block.get("value").filter(|_| is_ours) {
-            self.fields(fields, out);
+    /// Reasoning and fields of the message have a place here; a block of any other kind that
+    /// comes whole has none.
+    fn whole(&mut self, block: Block, out: &mut Vec<u8>) {
+        match block {
+            Block::Other { dialect, value } if dialect == MESSAGE_FIELDS => {
+                if let Some(fields) = value.as_object() {
+                    self.fields(fields, out);
+                }
+            }
+            Block::Reasoning { ref text, .. } => {
+                if !text.is_empty() {
+                    self.text(b"reasoning_content", text, out);
+                }
+                self.details.whole(block);
+            }
+            block => {
+                self.details.whole(block);
+            }
+        }
+    }
+
+    /// What is known of the latest reasoning besides its words.
+    fn tell_details(&mut self, out: &mut Vec<u8>) {
+        let entries = self.details.finish();
+        if !entries.is_empty() {
+            self.delta(out, |out| {
+                out.extend(b"\"reasoning_details\":");
+                write_json(&entries, out);
+            });
         }
     }
 
@@ -198,17 +248,15 @@ impl Encoder {
     }
 
     /// What was said about the text besides the text.
-    fn other(&self, value: &Value, out: &mut Vec<u8>) {
-        let extra = value.get("extra").filter(|_| value.get("index").is_some());
-        if let Some(extra) = extra {
-            self.fields(extra, out);
+    fn other(&mut self, value: &Value, out: &mut Vec<u8>) {
+        match (value.get("extra").and_then(Value::as_object), value.get("index")) {
+            (Some(extra), Some(_)) => self.fields(extra, out),
+            (Some(extra), None) => accumulate(&mut self.extra, extra.clone()),
+            (None, _) => {}
         }
     }
 
-    fn fields(&self, fields: &Value, out: &mut Vec<u8>) {
-        let Some(fields) = fields.as_object() else {
-            return;
-        };
+    fn fields(&self, fields: &Map<String, Value>, out: &mut Vec<u8>) {
         let mut delta = fields.clone();
         let logprobs = delta.shift_remove("logprobs");
         for known in ["role", "content", "reasoning_content", "refusal", "tool_calls"] {
@@ -223,12 +271,23 @@ impl Encoder {
 
     fn finish(&mut self, reason: &FinishReason, out: &mut Vec<u8>) {
         self.open(out);
+        self.tell_details(out);
         self.state = State::Finished;
+        let head = self.head.len();
+        for (key, value) in std::mem::take(&mut self.extra) {
+            if !RESERVED.contains(&key.as_str()) {
+                self.head.push(b',');
+                write_json(&key, &mut self.head);
+                self.head.push(b':');
+                write_json(&value, &mut self.head);
+            }
+        }
         self.chunk(out, |out| {
             out.extend(b"{\"index\":0,\"delta\":{},\"finish_reason\":");
             write_json(&finish::encode(reason), out);
             out.push(b'}');
         });
+        self.head.truncate(head);
     }
 
     fn delta(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
