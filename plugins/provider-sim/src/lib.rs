@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use torana_plugin_sdk::CallErrorKind;
 use torana_plugin_sdk::chat::{Request, Response, Usage};
-use torana_plugin_sdk::provider::{
-    Built, CredentialScheme, Endpoint, Info, NoStream, Provider, Wire,
-};
+use torana_plugin_sdk::provider::{Built, CredentialScheme, Endpoint, Info, NoStream, Provider};
 use torana_plugin_sdk::{CallError, SettingsError};
 
 mod answer;
@@ -32,7 +30,7 @@ impl Provider for Sim {
 
     fn describe(settings: &Settings) -> Result<Info, SettingsError> {
         settings.check()?;
-        Ok(Info::new(Wire::Custom, CredentialScheme::None))
+        Ok(Info::new([], CredentialScheme::None))
     }
 
     fn build(endpoint: &Endpoint<Settings>, request: Request) -> Result<Built, CallError> {

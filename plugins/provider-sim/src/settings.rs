@@ -98,6 +98,7 @@ fn usual_status(kind: CallErrorKind) -> Option<u16> {
         CallErrorKind::Permission => Some(403),
         CallErrorKind::NotFound => Some(404),
         CallErrorKind::InvalidRequest
+        | CallErrorKind::Unsupported
         | CallErrorKind::ContextLength
         | CallErrorKind::ContentFilter => Some(400),
         CallErrorKind::Server => Some(500),
