@@ -1,4 +1,4 @@
-//! The commands: `serve`, `check`, `plugin list`.
+//! The commands: `serve`, `check`, `plugin list`, `openapi`.
 //!
 //! `serve` reads top to bottom: configuration → snapshot → listeners → wait for a signal →
 //! drain → flush → exit.
@@ -14,7 +14,7 @@ use crate::error::chain;
 use crate::gateway::{Gateway, SetupError, load_config};
 use crate::shutdown::{Signal, Signals};
 use crate::telemetry::{self, LogFormat};
-use crate::{admin, request};
+use crate::{admin, openapi, request};
 
 /// Torana, a self-hosted LLM gateway.
 #[derive(Debug, Parser)]
@@ -44,6 +44,8 @@ enum Action {
         #[command(subcommand)]
         action: PluginAction,
     },
+    /// Prints the OpenAPI description of the data plane.
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +82,20 @@ impl Command {
                 }
                 ExitCode::SUCCESS
             }
+            Action::Openapi => describe(),
+        }
+    }
+}
+
+fn describe() -> ExitCode {
+    match openapi::document() {
+        Ok(document) => {
+            say(&format!("{document:#}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&chain(&error));
+            ExitCode::from(FAILED)
         }
     }
 }
@@ -120,9 +136,11 @@ async fn check(config: String) -> ExitCode {
 }
 
 fn check_blocking(path: &str) -> Result<String, SetupError> {
+    use crate::gateway::ambient;
     use crate::plugin::Catalog;
     use crate::plugin::engine::Engines;
     use crate::snapshot::build::{Surroundings, build};
+    use crate::upstream::pool::UpstreamPool;
 
     let config = load_config(path, PLUGINS)?;
     for notice in &config.notices {
@@ -131,12 +149,14 @@ fn check_blocking(path: &str) -> Result<String, SetupError> {
     let engines = Engines::new(&config.plugin_host.cache, config.plugin_host.instances)?;
     let catalog = Catalog::new(engines, PLUGINS);
     let runtime = tokio::runtime::Handle::current();
+    let upstream = std::sync::Arc::new(UpstreamPool::new()?);
     let surroundings = Surroundings {
         catalog: &catalog,
         statistics: &|_| std::sync::Arc::default(),
         learned: &|_, _| Vec::new(),
         running_sink: &|_| None,
         runtime: &runtime,
+        ambient: &ambient(&upstream),
     };
     let snapshot = build(config, 0, &surroundings)?;
     Ok(format!(

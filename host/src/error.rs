@@ -9,7 +9,10 @@ use std::sync::Arc;
 use torana_wire::error::{CallError, CallErrorKind};
 
 use crate::plugin::CallFailure;
-use crate::upstream::credential::RequestError;
+use crate::request::bounds::BoundExceeded;
+use crate::request::structure::SchemaError;
+use crate::upstream::credential::CredentialError;
+use crate::upstream::request::RequestError;
 
 /// Why a request could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +33,24 @@ pub enum Cause {
     BodyBroken(#[source] hyper::Error),
     #[error("the body is not valid JSON: {0}")]
     InvalidJson(#[source] serde_json::Error),
+    #[error("the body is more than can be taken: {0}")]
+    JsonBound(#[source] BoundExceeded),
     #[error("{message}")]
     InvalidRequest { param: Option<String>, message: String },
     #[error("the model `{name}` does not exist here; there are: {known}")]
     UnknownModel { name: String, known: String },
     #[error("there is no inference with the id {0}; it may not have reached the store yet")]
     UnknownInference(String),
+    #[error(
+        "there is no response {id} here; it was not given by this gateway, or its \
+         content is not kept"
+    )]
+    UnknownResponse { id: String, param: Option<&'static str> },
+    #[error(
+        "{0} is about an object that lives at a provider; name the one to ask in \
+         `resource_provider`"
+    )]
+    NoResourceProvider(String),
     #[error("no configured sink can be read back; configure one, such as sink-sqlite")]
     NoQuerySink,
     #[error("the store does not answer: {0}")]
@@ -89,6 +104,11 @@ pub enum AttemptError {
     Plugin { plugin: Arc<str>, source: CallFailure },
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The client's own schema, found out when an endpoint could not take it as it is.
+    #[error("{place}: {source}")]
+    Schema { place: &'static str, source: SchemaError },
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
 }
 
 impl AttemptError {
@@ -106,6 +126,9 @@ impl AttemptError {
                 CallErrorKind::MalformedResponse
             }
             Self::Plugin { .. } => CallErrorKind::Server,
+            Self::Schema { .. } => CallErrorKind::InvalidRequest,
+            // Ours to have, not the client's: another provider may do.
+            Self::Credential(_) => CallErrorKind::Server,
         }
     }
 
@@ -116,6 +139,7 @@ impl AttemptError {
             CallErrorKind::RateLimited
             | CallErrorKind::Overloaded
             | CallErrorKind::Timeout
+            | CallErrorKind::Unsupported
             | CallErrorKind::Server
             | CallErrorKind::MalformedResponse => true,
             CallErrorKind::Authentication
@@ -146,6 +170,8 @@ impl AttemptError {
             Self::Truncated | Self::Broken(_) => "upstream_broken",
             Self::Plugin { .. } => "plugin_failed",
             Self::Request(_) => "plugin_misbehaved",
+            Self::Schema { .. } => "invalid_schema",
+            Self::Credential(_) => "no_credential",
         }
     }
 
@@ -168,7 +194,10 @@ impl From<crate::plugin::provider::ProviderFailure> for AttemptError {
     }
 }
 
-/// An error with all its sources, on one line.
+/// Characters of an error's text. Some repeat what a client sent.
+const LONGEST_TEXT: usize = 1_500;
+
+/// An error with all its sources, on one line and not longer than people read.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -180,6 +209,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
             text.push_str(&cause_text.split_whitespace().collect::<Vec<_>>().join(" "));
         }
         source = cause.source();
+    }
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
     }
     text
 }

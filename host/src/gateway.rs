@@ -24,6 +24,7 @@ use crate::routing::statistics::{Observation, Statistics};
 use crate::shutdown::Tasks;
 use crate::snapshot::build::{self, BuildError, Surroundings};
 use crate::snapshot::{Model, Snapshot};
+use crate::upstream::credential::{Ambient, exchange};
 use crate::upstream::pool::UpstreamPool;
 
 /// How often policies are told what happened: soon enough to learn from a brown-out, rare
@@ -34,7 +35,8 @@ const OBSERVE_EVERY: Duration = Duration::from_millis(200);
 pub struct Gateway {
     current: ArcSwap<Snapshot>,
     pub catalog: Catalog,
-    pub upstream: UpstreamPool,
+    pub upstream: Arc<UpstreamPool>,
+    ambient: Ambient,
     pub journal: Arc<Journal>,
     pub deliveries: Deliveries,
     pub metrics: Metrics,
@@ -75,6 +77,12 @@ pub fn load_config(path: &str, bundled: &[Bundled]) -> Result<Config, Problems> 
     config::load(path, &|name| std::env::var(name).ok(), &names, crate::bundled::CATALOG)
 }
 
+/// The identities that the process environment and the machine give.
+pub fn ambient(upstream: &Arc<UpstreamPool>) -> Ambient {
+    let exchange = exchange::over_pool(upstream.clone());
+    Ambient::new(exchange::Surroundings::new(exchange, |name| std::env::var(name).ok()))
+}
+
 impl Gateway {
     /// Builds the first snapshot and everything around it. Opens no listener.
     pub async fn start(
@@ -93,6 +101,9 @@ impl Gateway {
         let deliveries = Deliveries::new(journal.clone(), tasks.clone(), dead_letters);
         let statistics = Mutex::default();
         let runtime = tokio::runtime::Handle::current();
+        let upstream = Arc::new(UpstreamPool::new()?);
+        let ambient = ambient(&upstream);
+        let for_first = ambient.clone();
         let (first, catalog, statistics) = tokio::task::spawn_blocking(move || {
             let surroundings = Surroundings {
                 catalog: &catalog,
@@ -100,6 +111,7 @@ impl Gateway {
                 learned: &|_, _| Vec::new(),
                 running_sink: &|_| None,
                 runtime: &runtime,
+                ambient: &for_first,
             };
             let first = build::build(config, 1, &surroundings);
             (first, catalog, statistics)
@@ -110,7 +122,8 @@ impl Gateway {
         let gateway = Arc::new(Self {
             current: ArcSwap::new(first),
             catalog,
-            upstream: UpstreamPool::new()?,
+            upstream,
+            ambient,
             journal,
             deliveries,
             metrics: Metrics::new(),
@@ -175,6 +188,7 @@ impl Gateway {
                 learned: &|router, model| gateway.learned(router, model),
                 running_sink: &|identity| gateway.deliveries.running(identity),
                 runtime: &runtime,
+                ambient: &gateway.ambient,
             };
             Ok(build::build(config, current.generation + 1, &surroundings)?)
         })

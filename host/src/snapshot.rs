@@ -14,10 +14,12 @@ use serde_json::{Map, Value};
 
 use crate::config::{self, Config, Credential};
 use crate::delivery::SinkTarget;
+use crate::dialect::Dialect;
 use crate::plugin::LoadedPlugin;
 use crate::plugin::policy::{self, Policy};
 use crate::plugin::provider::{self, Info};
 use crate::routing::statistics::Statistics;
+use crate::upstream::credential::Authenticator;
 
 /// One view of everything.
 #[derive(Debug)]
@@ -39,8 +41,9 @@ pub struct Snapshot {
 pub struct Provider {
     pub name: Arc<str>,
     pub adapter: provider::Provider,
-    pub info: Info,
+    pub info: Arc<Info>,
     pub config: config::Provider,
+    pub authenticator: Authenticator,
 }
 
 impl std::fmt::Debug for Provider {
@@ -67,6 +70,8 @@ pub struct Endpoint {
     pub provider: Arc<Provider>,
     /// What the adapter is told.
     pub target: provider::Endpoint,
+    /// What the adapter says of itself with this endpoint's settings.
+    pub info: Arc<Info>,
     pub price: Option<config::Price>,
     pub context_window: Option<u64>,
     pub statistics: Arc<Statistics>,
@@ -139,9 +144,11 @@ impl Endpoint {
     fn new(
         provider: Arc<Provider>,
         settings: &config::Endpoint,
+        info: Arc<Info>,
         statistics: Arc<Statistics>,
     ) -> Self {
         Self {
+            info,
             name: settings.name().into(),
             label: settings.name().into(),
             target: target(&settings.model, merged_settings(&provider, settings)),
@@ -150,6 +157,11 @@ impl Endpoint {
             provider,
             statistics,
         }
+    }
+
+    /// It has the client's own route: bodies can go there as they are.
+    pub fn speaks(&self, dialect: Dialect) -> bool {
+        self.provider.config.forward && self.info.wires.contains(&dialect.wire())
     }
 
     /// An endpoint that a client named and no `[models]` entry lists. All such endpoints of
@@ -162,6 +174,7 @@ impl Endpoint {
     ) -> Self {
         let label = format!("{}/*", provider.name);
         Self {
+            info: provider.info.clone(),
             name: format!("{}/{model}", provider.name).into(),
             statistics: statistics(&label),
             label: label.into(),

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use super::name::NameRule;
 use super::problem::Located;
 use super::reader::Table;
-use super::{Admin, Journal, PluginHost, Router};
+use super::{Admin, Journal, PluginHost, Router, StructuredOutput};
 use model::{WrittenFunction, WrittenModel};
 use plugin::{WrittenKey, WrittenPlugin, WrittenSink};
 use provider::WrittenProvider;
@@ -38,6 +38,9 @@ pub(super) struct Written {
     pub(super) plugin_host: PluginHost,
     pub(super) default_router: Located<String>,
     pub(super) query_sink: Option<Located<String>>,
+    pub(super) default_provider: Option<Located<String>>,
+    pub(super) resource_provider: Option<Located<String>>,
+    pub(super) structured_output: StructuredOutput,
     pub(super) keys: BTreeMap<String, WrittenKey>,
     pub(super) providers: BTreeMap<String, WrittenProvider>,
     pub(super) models: BTreeMap<String, WrittenModel>,
@@ -56,6 +59,9 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         plugin_host: table.table("plugin_host", server::read_plugin_host),
         default_router: table.string_or("default_router", "the name of a router", DEFAULT_ROUTER),
         query_sink: table.string("query_sink", "the name of a sink"),
+        default_provider: table.string("default_provider", "the name of a provider"),
+        resource_provider: table.string("resource_provider", "the name of a provider"),
+        structured_output: table.table("structured_output", server::read_structured_output),
         keys: table.named("keys", NameRule::Plain, |_, table| plugin::read_key(table)),
         providers: table
             .named("providers", NameRule::Plain, |_, table| provider::read_provider(table)),

@@ -31,6 +31,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 pub use crate::journal::{SyncMode, WhenFull};
+pub use crate::request::bounds::Bounds;
 pub use address::AddressError;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reader::KnownKey;
@@ -57,6 +58,13 @@ pub struct Config {
     pub sinks: BTreeMap<String, Sink>,
     /// The sink that answers `GET /v1/inferences`; absent: the first by name that can.
     pub query_sink: Option<String>,
+    /// A name in [`Config::providers`]: serves model names without a provider that nothing
+    /// else has.
+    pub default_provider: Option<String>,
+    /// A name in [`Config::providers`]: routes about objects that live at a provider are
+    /// passed on to it.
+    pub resource_provider: Option<String>,
+    pub structured_output: StructuredOutput,
     /// Where each named table stands, by its dotted name such as `plugins.mine`.
     pub places: BTreeMap<String, Place>,
     /// What works but deserves a word, such as a preset whose key is not in the environment.
@@ -90,6 +98,40 @@ pub struct Server {
     pub keep_alive_comment: Option<Duration>,
     pub max_connections: usize,
     pub on_disconnect: OnDisconnect,
+    /// Bounds on the JSON of a request, checked before any of it is read.
+    pub json: Bounds,
+    /// Where neither key nor request says otherwise.
+    pub unsupported_params: UnsupportedParams,
+}
+
+/// What becomes of parameters that an endpoint of another dialect cannot take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnsupportedParams {
+    /// The next endpoint is tried; without one the request fails.
+    Reject,
+    /// They are left out and named in the header `x-torana-dropped-params`.
+    DropAndReport,
+    /// They are left out without a word.
+    Ignore,
+}
+
+impl UnsupportedParams {
+    /// By the names that configuration and requests use.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("reject", Self::Reject),
+        ("drop-and-report", Self::DropAndReport),
+        ("ignore", Self::Ignore),
+    ];
+}
+
+/// `[structured_output]`: answers that do not fit the schema that was asked for, at endpoints
+/// that do not hold themselves to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StructuredOutput {
+    /// Mend what can be mended without asking: fences, words around the JSON, stray commas.
+    pub repair: bool,
+    /// Ask again at most so often, telling what was wrong. Whole answers only.
+    pub max_reasks: u32,
 }
 
 /// Who may call.
@@ -151,6 +193,7 @@ pub struct ClientKey {
     pub name: String,
     /// SHA-256 of the secret; the secret itself is not kept.
     pub sha256: [u8; 32],
+    pub unsupported_params: Option<UnsupportedParams>,
 }
 
 /// `[providers.NAME]`, with its preset filled in.
@@ -185,6 +228,8 @@ pub enum Credential {
     /// The provider asks for none.
     None,
     Present(Secret),
+    /// What the machine or the environment gives: AWS's and Google's own chains.
+    Ambient,
     /// The preset names a variable that is not set: the provider is there but cannot be
     /// called. Carries the reference, for the error message.
     Missing(SecretReference),

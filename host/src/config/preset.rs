@@ -34,6 +34,8 @@ pub(super) struct Catalog {
 pub(super) struct Preset {
     pub(super) plugin: Option<String>,
     pub(super) base_url: Option<BaseUrl>,
+    /// With `{setting}` where the base URL depends on the settings.
+    pub(super) base_url_template: Option<String>,
     /// There is no base URL that could be meant; the operator has to write one.
     pub(super) requires_base_url: bool,
     pub(super) credential: Option<SecretReference>,
@@ -79,6 +81,9 @@ fn read_presets(table: &Table<'_>) -> BTreeMap<String, Preset> {
     table.named("presets", NameRule::Plain, |_, table| Preset {
         plugin: table.required_string("plugin", "the name of a plugin").map(|plugin| plugin.value),
         base_url: base_url(table).map(|url| url.value),
+        base_url_template: table
+            .string("base_url_template", "a URL with {setting} in it")
+            .map(|template| template.value),
         requires_base_url: table.boolean("requires_base_url", false),
         credential: secret_reference(table, "credential").map(|reference| reference.value),
         settings: table.settings("settings"),

@@ -110,6 +110,8 @@ impl Resolver<'_> {
         let server = self.server(written.server, !keys.is_empty());
         let admin = self.admin(written.admin);
         let providers = self.providers(written.providers, &mut plugins);
+        let default_provider = self.provider_named(written.default_provider, &providers);
+        let resource_provider = self.provider_named(written.resource_provider, &providers);
         let mut routers = self.routers(written.routers, &mut plugins);
         self.use_router(&written.default_router, &mut routers, &mut plugins);
         let models = self.models(
@@ -140,6 +142,9 @@ impl Resolver<'_> {
             plugins,
             sinks,
             query_sink: written.query_sink.map(|name| name.value),
+            default_provider,
+            resource_provider,
+            structured_output: written.structured_output,
             places: BTreeMap::new(),
             notices: Vec::new(),
             sources: self.sources,
@@ -163,7 +168,8 @@ impl Resolver<'_> {
                     format!("the same secret as keys.{}; expected one of its own", same.name);
                 self.report(spot.error(message));
             }
-            keys.push(ClientKey { name, sha256 });
+            let unsupported_params = key.unsupported_params;
+            keys.push(ClientKey { name, sha256, unsupported_params });
         }
         keys
     }

@@ -24,6 +24,9 @@ pub enum SecretReference {
     Environment(String),
     /// `file:PATH`, resolved against the file it stands in.
     File(PathBuf),
+    /// `ambient`: whatever the machine or the environment gives to AWS's and Google's own
+    /// libraries.
+    Ambient,
 }
 
 /// Why there is no secret where a reference points.
@@ -33,6 +36,8 @@ pub enum SecretError {
     NotSet(String),
     #[error("cannot read {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("\"ambient\" is for providers at AWS and Google")]
+    NotHere,
     #[error("{0} is empty")]
     Empty(SecretReference),
     #[error("{0} is larger than 64 KiB")]
@@ -43,10 +48,15 @@ pub enum SecretError {
 
 /// The text is neither `env:NAME` nor `file:PATH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected \"env:NAME\" or \"file:PATH\"")]
+#[error("expected \"env:NAME\" or \"file:PATH\"; for AWS and Google also \"ambient\"")]
 pub struct NotReference;
 
 impl Secret {
+    /// Of a value that was fetched from elsewhere than a reference.
+    pub fn new(value: impl Into<Arc<str>>) -> Self {
+        Self(value.into())
+    }
+
     /// The value itself: for the one place that puts it on the wire or hashes it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -64,6 +74,7 @@ impl fmt::Display for SecretReference {
         match self {
             Self::Environment(name) => write!(formatter, "env:{name}"),
             Self::File(path) => write!(formatter, "file:{}", path.display()),
+            Self::Ambient => formatter.write_str("ambient"),
         }
     }
 }
@@ -74,6 +85,9 @@ impl SecretReference {
     /// # Errors
     /// [`NotReference`], without the text: it may be the secret itself.
     pub fn parse(text: &str, resolve: impl FnOnce(&str) -> PathBuf) -> Result<Self, NotReference> {
+        if text == "ambient" {
+            return Ok(Self::Ambient);
+        }
         if let Some(name) = text.strip_prefix("env:") {
             let mut characters = name.chars();
             let starts = |first: char| first.is_ascii_alphabetic() || first == '_';
@@ -101,6 +115,7 @@ impl SecretReference {
                 environment(name).ok_or_else(|| SecretError::NotSet(name.clone()))?
             }
             Self::File(path) => self.read(path)?,
+            Self::Ambient => return Err(SecretError::NotHere),
         };
         if text.is_empty() {
             return Err(SecretError::Empty(self.clone()));
@@ -108,7 +123,10 @@ impl SecretReference {
         if text.len() as u64 > LARGEST_BYTES {
             return Err(SecretError::TooLarge(self.clone()));
         }
-        if text.chars().any(char::is_control) {
+        // A service account is a JSON document of many lines; it never goes into a header.
+        let is_document = text.starts_with('{');
+        let is_unwanted = |c: char| c.is_control() && !(is_document && c.is_whitespace());
+        if text.chars().any(is_unwanted) {
             return Err(SecretError::NotText(self.clone()));
         }
         Ok(Secret(Arc::from(text)))

@@ -86,6 +86,8 @@ fn what_is_not_written_has_the_documented_default() {
         keep_alive_comment: Some(Duration::from_secs(15)),
         max_connections: 10_000,
         on_disconnect: OnDisconnect::Cancel,
+        json: Bounds { max_depth: 64, max_values: 1_000_000 },
+        unsupported_params: UnsupportedParams::DropAndReport,
     };
     assert_eq!(config.server, server);
     assert_eq!(config.admin.listen, "127.0.0.1:3001".parse().unwrap());

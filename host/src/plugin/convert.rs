@@ -18,6 +18,7 @@ impl From<types::CallErrorKind> for CallErrorKind {
             Wit::Permission => Self::Permission,
             Wit::NotFound => Self::NotFound,
             Wit::InvalidRequest => Self::InvalidRequest,
+            Wit::Unsupported => Self::Unsupported,
             Wit::ContextLength => Self::ContextLength,
             Wit::ContentFilter => Self::ContentFilter,
             Wit::Server => Self::Server,
@@ -36,6 +37,7 @@ impl From<CallErrorKind> for types::CallErrorKind {
             CallErrorKind::Permission => Self::Permission,
             CallErrorKind::NotFound => Self::NotFound,
             CallErrorKind::InvalidRequest => Self::InvalidRequest,
+            CallErrorKind::Unsupported => Self::Unsupported,
             CallErrorKind::ContextLength => Self::ContextLength,
             CallErrorKind::ContentFilter => Self::ContentFilter,
             CallErrorKind::Server => Self::Server,
@@ -66,6 +68,7 @@ impl From<types::Usage> for Usage {
             reasoning: usage.reasoning,
             audio: usage.audio,
             cost_usd: usage.cost_usd,
+            estimated: false,
         }
     }
 }
@@ -117,9 +120,11 @@ pub(super) fn event(event: adapter::StreamEvent) -> StreamEvent {
         Wit::ReasoningDelta(delta) => {
             StreamEvent::ReasoningDelta { index: delta.index, text: delta.text }
         }
-        Wit::ReasoningSignature(delta) => {
-            StreamEvent::ReasoningSignature { index: delta.index, signature: delta.text }
-        }
+        Wit::ReasoningSignature(signed) => StreamEvent::ReasoningSignature {
+            index: signed.index,
+            signature: signed.text,
+            dialect: signed.dialect,
+        },
         Wit::ToolCallDelta(delta) => {
             StreamEvent::ToolCallDelta { index: delta.index, arguments: delta.text }
         }

@@ -18,8 +18,8 @@ use super::pool::{CheckedOut, Pool};
 use super::{CallFailure, LoadedPlugin, convert};
 
 pub use super::bindings::provider::exports::torana::provider::adapter::{
-    CredentialScheme, Endpoint, ForwardHead, Forwarded, Frame, Framing, Header, HttpRequest,
-    HttpResponse, Info, Wire,
+    AwsService, CredentialScheme, Endpoint, ForwardHead, Forwarded, Frame, Framing, Header,
+    HttpRequest, HttpResponse, Info, StructuredOutput, Wire,
 };
 
 /// A provider component, ready for calls.
@@ -121,10 +121,33 @@ impl Provider {
     pub fn forward(
         &self,
         endpoint: &Endpoint,
-        head: ForwardHead,
+        head: &ForwardHead,
     ) -> Result<Forwarded, ProviderFailure> {
         self.call(|Instance { store, bindings, .. }| {
             bindings.torana_provider_adapter().call_forward(store, endpoint, head)
+        })
+    }
+
+    /// An embeddings request in OpenAI's shape to the provider's.
+    pub fn build_embeddings(
+        &self,
+        endpoint: &Endpoint,
+        request: &[u8],
+    ) -> Result<HttpRequest, ProviderFailure> {
+        let request = request.to_vec();
+        self.call(|Instance { store, bindings, .. }| {
+            bindings.torana_provider_adapter().call_build_embeddings(store, endpoint, &request)
+        })
+    }
+
+    /// The provider's answer to that, as OpenAI's JSON with floats.
+    pub fn parse_embeddings(
+        &self,
+        endpoint: &Endpoint,
+        response: &HttpResponse,
+    ) -> Result<Vec<u8>, ProviderFailure> {
+        self.call(|Instance { store, bindings, .. }| {
+            bindings.torana_provider_adapter().call_parse_embeddings(store, endpoint, response)
         })
     }
 

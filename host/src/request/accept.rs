@@ -1,13 +1,13 @@
 //! Listeners, connections, and the way to a request's handler.
 //!
 //! A request pins the snapshot of the moment its head has arrived and keeps it to its end.
-//! The path is parsed once, here; nothing later looks at it again.
+//! The path is understood once (`paths.rs`); nothing later looks at it again.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,22 +16,15 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::paths::{self, Route};
 use super::record::Record;
-use super::reply::{self, ReplyBody};
-use super::{admit, chat_completion, inferences, models};
+use super::reply::{self, ReplyBody, Shape};
+use super::{Asked, admit, history, inference, inferences, models, resource};
 use crate::config::{OnDisconnect, Server};
+use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
-
-/// The routes of the data plane, as documented in `docs/operating.md`.
-pub const ROUTES: &[(&str, &str)] = &[
-    ("POST", "/v1/chat/completions"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/{model}"),
-    ("GET", "/v1/inferences"),
-    ("GET", "/v1/inferences/{id}"),
-];
 
 /// Pause after a failed `accept`, which is mostly a lack of file descriptors: trying again
 /// at once would only burn the CPU.
@@ -127,74 +120,69 @@ fn protocol(server: &Server) -> auto::Builder<TokioExecutor> {
 /// Finds the handler.
 async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<ReplyBody> {
     let snapshot = gateway.snapshot();
-    let path = request.uri().path().to_owned();
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match (request.method(), segments.as_slice()) {
-        (&Method::POST, ["v1", "chat", "completions"]) => chat(gateway, snapshot, request).await,
-        (&Method::GET | &Method::HEAD, ["v1", "models"]) => {
-            read(&snapshot, &request, || models::list(&snapshot))
-        }
-        (&Method::GET | &Method::HEAD, ["v1", "models", model @ ..]) => {
-            let model = model.join("/");
-            read(&snapshot, &request, || models::one(&snapshot, &model))
-        }
-        (&Method::GET | &Method::HEAD, ["v1", "inferences"]) => {
-            if let Err(cause) = admit::caller(&snapshot.config, request.headers()) {
-                return reply::error(&cause);
-            }
-            inferences::list(&gateway, &snapshot, request.uri().query().unwrap_or("")).await
-        }
-        (&Method::GET | &Method::HEAD, ["v1", "inferences", id]) => {
-            if let Err(cause) = admit::caller(&snapshot.config, request.headers()) {
-                return reply::error(&cause);
-            }
-            inferences::one(&gateway, &snapshot, id).await
-        }
-        (method, segments) => {
-            let (method, path) = (method.to_string(), path.clone());
-            let allowed = match segments {
-                ["v1", "chat", "completions"] => "POST",
-                ["v1", "models" | "inferences", ..] => "GET",
-                _ => return reply::error(&Cause::NoRoute { method, path }),
-            };
-            reply::error(&Cause::MethodNotAllowed { method, path, allowed })
-        }
+    let shape = Shape::of(request.uri().path(), request.headers());
+    let route = match paths::parse(request.method(), request.uri().path()) {
+        Ok(route) => route,
+        Err(cause) => return reply::error(&cause, shape),
+    };
+    if let Route::Infer(dialect) = route {
+        return infer(gateway, snapshot, dialect, request).await;
     }
+    if let Err(cause) = admit::caller(&snapshot.config, request.headers()) {
+        return reply::error(&cause, shape);
+    }
+    let answer = match route {
+        Route::Models => models::list(&snapshot, request.uri().query().unwrap_or(""), shape),
+        Route::Model(name) => match models::one(&snapshot, &name, shape) {
+            Some(found) => Ok(found),
+            None => resource::model(&gateway, &snapshot, &name, request).await,
+        },
+        Route::Inferences => {
+            let query = request.uri().query().unwrap_or("");
+            inferences::list(&gateway, &snapshot, query).await
+        }
+        Route::Inference(id) => inferences::one(&gateway, &snapshot, &id).await,
+        Route::Response(id) => match history::response(&gateway, &snapshot, &id).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                resource::pass_on(&gateway, &snapshot, &format!("/responses/{id}"), request).await
+            }
+            Err(cause) => Err(cause),
+        },
+        Route::Resource(path) => resource::pass_on(&gateway, &snapshot, &path, request).await,
+        Route::Infer(_) => Err(Cause::TaskDied),
+    };
+    answer.unwrap_or_else(|cause| reply::error(&cause, shape))
 }
 
-fn read(
-    snapshot: &Snapshot,
-    request: &Request<Incoming>,
-    answer: impl FnOnce() -> Response<ReplyBody>,
-) -> Response<ReplyBody> {
-    match admit::caller(&snapshot.config, request.headers()) {
-        Ok(_) => answer(),
-        Err(cause) => reply::error(&cause),
-    }
-}
-
-async fn chat(
+/// From the head of a request to its handler, with the body read in between.
+async fn infer(
     gateway: Arc<Gateway>,
     snapshot: Arc<Snapshot>,
+    dialect: Dialect,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let server = &snapshot.config.server;
+    let shape = Shape::of_dialect(dialect);
     let (head, body) = request.into_parts();
     let key = match admit::caller(&snapshot.config, &head.headers) {
         Ok(key) => key,
-        Err(cause) => return reply::error(&cause),
+        Err(cause) => return reply::error(&cause, shape),
     };
     let body = match admit::body(body, server.body_limit_bytes, server.body_timeout).await {
         Ok(body) => body,
-        Err(cause) => return reply::error(&cause),
+        Err(cause) => return reply::error(&cause, shape),
     };
     let on_disconnect = server.on_disconnect;
-    let mut record = Record::new(gateway.clone(), snapshot.clone());
-    record.admitted(key);
+    let mut record = Record::new(gateway.clone(), snapshot.clone(), dialect);
+    record.admitted(key.map(|key| key.name.clone()));
+    let unsupported = key.and_then(|key| key.unsupported_params);
+    let asked = Asked { dialect, headers: head.headers, body, unsupported };
     let tasks = gateway.tasks.clone();
     let running = gateway.metrics.running();
+    let pinned = snapshot.clone();
     let served = async move {
-        let response = chat_completion(gateway, snapshot, head.headers, body, record).await;
+        let response = inference(gateway, pinned, asked, record).await;
         response.map(|body| running.until_the_end_of(body))
     };
     match on_disconnect {
@@ -205,7 +193,7 @@ async fn chat(
                 // A client that went away is the case this is for.
                 let _gone = sender.send(served.await).is_err();
             });
-            receiver.await.unwrap_or_else(|_| reply::error(&Cause::TaskDied))
+            receiver.await.unwrap_or_else(|_| reply::error(&Cause::TaskDied, shape))
         }
     }
 }

@@ -16,15 +16,15 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use crate::config::{Auth, ClientKey, Config};
 use crate::error::Cause;
 
-/// The name of the key that the client showed; `None` where no key is asked for.
-pub fn caller(config: &Config, headers: &HeaderMap) -> Result<Option<String>, Cause> {
+/// The key that the client showed; `None` where no key is asked for.
+pub fn caller<'a>(config: &'a Config, headers: &HeaderMap) -> Result<Option<&'a ClientKey>, Cause> {
     if config.server.auth == Auth::None {
         return Ok(None);
     }
     let shown = bearer(headers)
         .or_else(|| headers.get("x-api-key").map(http::HeaderValue::as_bytes))
         .ok_or(Cause::MissingKey)?;
-    find(&config.keys, shown).map(|key| Some(key.name.clone())).ok_or(Cause::UnknownKey)
+    find(&config.keys, shown).map(Some).ok_or(Cause::UnknownKey)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -70,6 +70,7 @@ mod tests {
         let key = |name: &str, secret: &str| ClientKey {
             name: name.into(),
             sha256: Sha256::digest(secret).into(),
+            unsupported_params: None,
         };
         let keys = [key("a", "alpha"), key("b", "beta")];
         assert_eq!(find(&keys, b"beta").unwrap().name, "b");

@@ -15,8 +15,11 @@ use hyper::body::Incoming;
 use torana_wire::chat::Response;
 use torana_wire::error::CallError;
 use torana_wire::event::StreamEvent;
-use torana_wire::openai;
 
+use super::decode::Call;
+use super::structure::StreamRewriter;
+use crate::dialect::Dialect;
+use crate::dialect::watch::{self, Watch};
 use crate::error::AttemptError;
 use crate::plugin::provider::{self, PacedEvent, StreamParser};
 use crate::routing::statistics::InFlight;
@@ -25,11 +28,14 @@ use crate::upstream::framing::{Frame, FrameKind, Framer, Framing};
 
 /// What an endpoint answered.
 pub struct Answer {
+    pub call: Call,
     pub model: Arc<Model>,
     /// Position of the endpoint in the model.
     pub position: usize,
     pub endpoint: Arc<Endpoint>,
     pub in_flight: InFlight,
+    /// Parameters that the endpoint could not take, in the dialect's words, to be reported.
+    pub dropped: Vec<String>,
     pub content: Content,
 }
 
@@ -45,13 +51,20 @@ pub struct Whole {
     pub response: Response,
 }
 
+impl Whole {
+    /// Of an answer that is to be encoded.
+    pub fn of(response: Response) -> Self {
+        Self { raw: None, response }
+    }
+}
+
 /// A streamed answer. Its first batch is there already: up to it, other endpoints could be
 /// tried.
 pub struct Stream {
     pub first: Option<Batch>,
     pub source: Source,
-    /// The client wants usage at the end.
-    pub include_usage: bool,
+    /// Puts the structure that was asked for back in place.
+    pub rewriter: Option<StreamRewriter>,
 }
 
 /// What was there at once.
@@ -60,12 +73,15 @@ pub struct Batch {
     /// Frames to pass on as they are; empty when the events are to be encoded.
     pub frames: Vec<Frame>,
     pub events: Vec<StreamEvent>,
+    /// The frame that says the answer is whole: to be released last.
+    pub terminal: Option<Frame>,
 }
 
 pub enum Source {
     Forward {
         frames: FrameReader,
-        watch: openai::stream::Decoder,
+        watch: Watch,
+        dialect: Dialect,
         /// The gateway asked for usage that the client did not ask for.
         strip_usage: bool,
         ended: bool,
@@ -86,13 +102,13 @@ impl Source {
     /// The next batch; `None` after the last. Cancel safe: a dropped call loses nothing.
     pub async fn next(&mut self) -> Result<Option<Batch>, AttemptError> {
         match self {
-            Self::Forward { frames, watch, strip_usage, ended } => {
+            Self::Forward { frames, watch, dialect, strip_usage, ended } => {
                 if *ended {
                     return Ok(None);
                 }
                 let mut batch = Batch::default();
                 match frames.read().await? {
-                    Some(read) => watched(read, watch, *strip_usage, &mut batch)?,
+                    Some(read) => watched(read, watch, *dialect, *strip_usage, &mut batch)?,
                     None => {
                         *ended = true;
                         watch.finish(&mut batch.events);
@@ -142,7 +158,8 @@ impl Source {
 /// Keeps the frames and has the host's codec watch them.
 fn watched(
     read: Vec<Frame>,
-    watch: &mut openai::stream::Decoder,
+    watch: &mut Watch,
+    dialect: Dialect,
     strip_usage: bool,
     batch: &mut Batch,
 ) -> Result<(), AttemptError> {
@@ -150,10 +167,15 @@ fn watched(
         match frame.kind {
             FrameKind::Event => {
                 let before = batch.events.len();
-                watch.push(&frame.data, &mut batch.events);
+                watch.push(&frame, &mut batch.events);
                 let events = batch.events.get(before..).unwrap_or_default();
                 if events.iter().any(|event| matches!(event, StreamEvent::Failed(_))) {
                     // The relay ends the stream with an error event of its own.
+                    return Ok(());
+                }
+                if events.iter().any(|event| matches!(event, StreamEvent::Finish(_))) {
+                    // Whatever follows the end is not the client's.
+                    batch.terminal = Some(frame);
                     return Ok(());
                 }
                 if !(strip_usage && is_usage_only(&frame.data, events)) {
@@ -161,7 +183,7 @@ fn watched(
                 }
             }
             FrameKind::Comment => batch.frames.push(frame),
-            FrameKind::Foreign | FrameKind::Exception => return Err(foreign(&frame.data)),
+            FrameKind::Foreign | FrameKind::Exception => return Err(foreign(dialect, &frame.data)),
         }
     }
     Ok(())
@@ -189,7 +211,7 @@ fn parsed(
                 frames.push(provider::Frame { event: frame.event, data: frame.data.to_vec() })
             }
             FrameKind::Comment => {}
-            FrameKind::Foreign => return Err(foreign(&frame.data)),
+            FrameKind::Foreign => return Err(foreign(Dialect::OpenaiChat, &frame.data)),
         }
     }
     if !frames.is_empty() {
@@ -199,8 +221,8 @@ fn parsed(
 }
 
 /// Bytes that are no frame: most often a JSON error after, or instead of, a stream.
-fn foreign(data: &[u8]) -> AttemptError {
-    let error: CallError = openai::error::decode(502, None, data);
+fn foreign(dialect: Dialect, data: &[u8]) -> AttemptError {
+    let error: CallError = watch::error(dialect, 502, None, data);
     AttemptError::provider(CallError { status: None, ..error })
 }
 

@@ -6,7 +6,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::decode::ChatCall;
+use super::decode::Call;
 use super::record::Record;
 use crate::config::Variant;
 use crate::snapshot::{Function, Snapshot};
@@ -25,7 +25,7 @@ pub struct Assigned<'a> {
 /// `None` for a call that names a model or an endpoint.
 pub fn assign<'a>(
     snapshot: &'a Snapshot,
-    call: &ChatCall,
+    call: &Call,
     record: &mut Record,
 ) -> Option<Assigned<'a>> {
     let name = call.model.strip_prefix(FUNCTION_PREFIX)?;

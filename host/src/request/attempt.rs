@@ -4,6 +4,9 @@
 //! there and is no error. Up to then the next endpoint may be tried; afterwards the answer
 //! is the client's. Only failures that another endpoint may help go on
 //! ([`AttemptError::may_fall_back`]); each endpoint is tried once.
+//!
+//! An endpoint that has the client's own route gets the client's own bytes (`forward`); for
+//! any other the chat payload goes through its adapter (`translate`, `embed`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,53 +16,68 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use torana_wire::chat::Request;
+use torana_wire::assemble::replay;
+use torana_wire::chat::{self, Request};
+use torana_wire::encoded::unsupported;
 use torana_wire::error::{CallError, CallErrorKind};
 use torana_wire::event::StreamEvent;
-use torana_wire::openai;
 
 use super::answer::{Answer, Batch, Content, FrameReader, Source, Stream, Whole};
-use super::decode::{self, ChatCall};
+use super::decode::{self, Call};
+use super::patch::patch;
 use super::record::{FinishedAttempt, Record};
+use super::structure::{self, Expected, Native, Plan as StructurePlan, Validity};
+use crate::config::{Config, UnsupportedParams};
+use crate::dialect::Dialect;
+use crate::dialect::watch::{self, Watch};
 use crate::error::{AttemptError, Cause, FailedAttempt};
 use crate::gateway::Gateway;
-use crate::plugin::provider::{Built, ForwardHead, Header, HttpResponse, Wire};
+use crate::plugin::provider::{
+    Built, ForwardHead, Header, HttpRequest, HttpResponse, PacedEvent, StructuredOutput,
+};
 use crate::routing::breaker;
 use crate::routing::plan::{Plan, Step};
 use crate::routing::statistics::Observation;
 use crate::snapshot::{Endpoint, Model};
-use crate::upstream::credential::{self, Parts};
+use crate::upstream::request::{self, Parts};
 
 /// Executes the plan.
 pub async fn attempt(
     gateway: &Gateway,
+    config: &Config,
     model: &Arc<Model>,
     plan: &Plan,
-    call: &ChatCall,
+    call: Call,
     record: &mut Record,
 ) -> Result<Answer, Cause> {
     let mut failed: Vec<FailedAttempt> = Vec::new();
     let mut payload = None;
     for step in closed_first(model, &plan.steps) {
         let Some(endpoint) = model.endpoints.get(step.endpoint).cloned() else { continue };
-        if payload.is_none() && !speaks_the_dialect(&endpoint) {
+        let way = Way::of(&endpoint, &call);
+        if payload.is_none() && way == Way::Translate {
             // A body that cannot be read is the client's mistake, not an attempt's.
-            payload = Some(chat_payload(call)?);
+            payload = Some(chat_payload(&call)?);
         }
         let in_flight = endpoint.statistics.start();
         record.attempt_started(&endpoint);
         let mut upstream = Upstream {
             gateway,
+            config,
             endpoint: &endpoint,
             started: Instant::now(),
             waited: Duration::ZERO,
+            dropped: Vec::new(),
         };
-        let result = upstream.call(call, payload.as_ref(), step.timeout).await;
+        let result = upstream.call(way, &call, payload.as_ref(), step.timeout).await;
         record.waited(upstream.waited);
+        let dropped = std::mem::take(&mut upstream.dropped);
         match result {
             Ok(content) => {
+                record.dropped(&dropped);
                 let position = step.endpoint;
-                return Ok(Answer { model: model.clone(), position, endpoint, in_flight, content });
+                let model = model.clone();
+                return Ok(Answer { call, model, position, endpoint, in_flight, dropped, content });
             }
             Err(error) => {
                 let total = in_flight.started().elapsed();
@@ -77,6 +95,39 @@ pub async fn attempt(
         }
     }
     Err(give_up(failed))
+}
+
+/// An endpoint of the plan counts tokens itself.
+pub fn can_count(model: &Model, plan: &Plan) -> bool {
+    let endpoints = plan.steps.iter().filter_map(|step| model.endpoints.get(step.endpoint));
+    endpoints.into_iter().any(|endpoint| endpoint.speaks(Dialect::AnthropicCountTokens))
+}
+
+/// How a call reaches an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The endpoint has the client's own route: its own bytes.
+    Forward,
+    /// Through the chat payload.
+    Translate,
+    /// Embeddings through the adapter.
+    Embed,
+    /// Neither.
+    None,
+}
+
+impl Way {
+    fn of(endpoint: &Endpoint, call: &Call) -> Self {
+        let dialect = call.dialect;
+        if endpoint.speaks(dialect) && !call.sealed {
+            return Self::Forward;
+        }
+        match dialect {
+            Dialect::OpenaiEmbeddings if endpoint.info.embeddings => Self::Embed,
+            Dialect::OpenaiEmbeddings | Dialect::AnthropicCountTokens => Self::None,
+            _ => Self::Translate,
+        }
+    }
 }
 
 fn give_up(mut failed: Vec<FailedAttempt>) -> Cause {
@@ -106,21 +157,24 @@ fn closed_first(model: &Model, steps: &[Step]) -> Vec<Step> {
 /// One attempt at one endpoint.
 struct Upstream<'a> {
     gateway: &'a Gateway,
+    config: &'a Config,
     endpoint: &'a Arc<Endpoint>,
     started: Instant,
     /// Time spent waiting for the provider.
     waited: Duration,
+    /// Parameters that are to be reported as left out.
+    dropped: Vec<String>,
 }
 
 impl Upstream<'_> {
     async fn call(
         &mut self,
-        call: &ChatCall,
+        way: Way,
+        call: &Call,
         payload: Option<&Request>,
         patience: Option<Duration>,
     ) -> Result<Content, AttemptError> {
-        let provider = &self.endpoint.provider;
-        let timeouts = &provider.config.timeouts;
+        let timeouts = &self.endpoint.provider.config.timeouts;
         let limit = match patience {
             Some(patience) => patience.min(timeouts.total),
             None if call.stream => timeouts.first_byte.min(timeouts.total),
@@ -128,16 +182,25 @@ impl Upstream<'_> {
             None => timeouts.total,
         };
         let answer = async {
-            match payload {
-                Some(payload) if !speaks_the_dialect(self.endpoint) => {
-                    self.translate(call, payload).await
+            match (way, payload) {
+                (Way::Forward, _) => self.forward(call).await,
+                (Way::Translate, Some(_)) if call.previous_response.is_some() => {
+                    let feature = "previous_response_id of a response made elsewhere";
+                    Err(AttemptError::provider(unsupported(feature)))
                 }
-                _ => self.forward(call).await,
+                (Way::Translate, Some(payload)) => self.structured(call, payload).await,
+                (Way::Embed, _) => self.embed(call).await,
+                (Way::Translate, None) | (Way::None, _) => {
+                    let feature = match call.dialect {
+                        Dialect::OpenaiEmbeddings => "embedding text",
+                        _ => "this route",
+                    };
+                    Err(AttemptError::provider(unsupported(feature)))
+                }
             }
         };
-        let result = tokio::time::timeout(limit, answer).await;
-        match result {
-            Ok(result) => result,
+        match tokio::time::timeout(limit, answer).await {
+            Ok(result) => result.map_err(|error| self.named(error)),
             Err(_) => {
                 self.waited = self.started.elapsed();
                 Err(AttemptError::Timeout(limit.as_millis()))
@@ -146,16 +209,27 @@ impl Upstream<'_> {
     }
 
     /// The client's own body, patched; the provider's own bytes back.
-    async fn forward(&mut self, call: &ChatCall) -> Result<Content, AttemptError> {
+    async fn forward(&mut self, call: &Call) -> Result<Content, AttemptError> {
         let endpoint = self.endpoint;
-        let head = ForwardHead { stream: call.stream, stream_usage: call.stream_usage };
-        let forwarded = endpoint.provider.adapter.forward(&endpoint.target, head)?;
+        let dialect = call.dialect;
+        let head = ForwardHead {
+            wire: dialect.wire(),
+            stream: call.stream,
+            stream_usage: call.stream_usage,
+            headers: call.dialect_headers.clone(),
+        };
+        let forwarded = endpoint.provider.adapter.forward(&endpoint.target, &head)?;
         let model = serde_json::Value::from(endpoint.target.model.as_str()).to_string();
-        let mut patches: Vec<(&str, Option<&[u8]>)> = vec![("model", Some(model.as_bytes()))];
+        let mut patches: Vec<(&str, Option<&[u8]>)> = Vec::new();
+        let own = forwarded.patches.iter().any(|patch| patch.key == "model");
+        if !own && !endpoint.target.model.is_empty() {
+            patches.push(("model", Some(model.as_bytes())));
+        }
         patches.extend(forwarded.patches.iter().map(|p| (p.key.as_str(), p.value.as_deref())));
-        let strip_usage = !call.stream_usage
+        let strip_usage = dialect.asks_for_usage()
+            && !call.stream_usage
             && forwarded.patches.iter().any(|patch| patch.key == "stream_options");
-        let body = decode::patch(&call.body, &patches).map_err(|error| {
+        let body = patch(&call.body, &patches).map_err(|error| {
             AttemptError::provider(CallError::new(CallErrorKind::InvalidRequest, error.to_string()))
         })?;
         let parts = Parts {
@@ -167,83 +241,185 @@ impl Upstream<'_> {
         let response = self.send(parts).await?;
         if !response.status().is_success() {
             let (status, retry_after, body) = self.error_body(response).await?;
-            let error = openai::error::decode(status.as_u16(), retry_after, &body);
-            let body = is_error_object(&body).then_some(body);
+            let error = watch::error(dialect, status.as_u16(), retry_after, &body);
+            let body = watch::is_error_object(&body).then_some(body);
             return Err(AttemptError::Provider { error, body });
         }
-        if call.stream {
+        if call.stream && !is_json(&response) {
             let frames = self.frames(response.into_body());
-            let watch = openai::stream::Decoder::default();
-            let source = Source::Forward { frames, watch, strip_usage, ended: false };
-            return self.first(source, call.stream_usage).await;
+            let watch = Watch::new(dialect);
+            let source = Source::Forward { frames, watch, dialect, strip_usage, ended: false };
+            return self.first(source).await.map(|stream| Content::Stream(Box::new(stream)));
         }
         let raw = self.whole(response.into_body()).await?;
-        let response = openai::response::decode(&raw).map_err(AttemptError::provider)?;
+        let response = watch::whole(dialect, &raw).map_err(AttemptError::provider)?;
+        if call.stream {
+            return self.replayed(&response).await;
+        }
         Ok(Content::Whole(Box::new(Whole { raw: Some(raw), response })))
     }
 
-    /// The chat payload through the adapter, both ways.
-    async fn translate(
+    /// A whole answer where a stream was asked for: some servers know no other.
+    async fn replayed(&mut self, response: &chat::Response) -> Result<Content, AttemptError> {
+        let paced = |event| PacedEvent { after: Duration::ZERO, event };
+        let events = replay(response).into_iter().map(paced).collect();
+        let source = Source::Local { events, since: Instant::now() };
+        self.first(source).await.map(|stream| Content::Stream(Box::new(stream)))
+    }
+
+    /// The chat payload, with the structure that is asked for made of what the endpoint can
+    /// do. A whole answer that does not match is mended, or asked for again.
+    async fn structured(
         &mut self,
-        call: &ChatCall,
+        call: &Call,
         payload: &Request,
     ) -> Result<Content, AttemptError> {
+        let plan = StructurePlan::of(payload, native(self.endpoint.info.structured_output));
+        let expected = match (Expected::of(payload), &plan) {
+            (Ok(Some(expected)), _) => expected,
+            (Ok(None), _) => return self.translate(call, payload).await,
+            // An endpoint that takes schemas itself may know better.
+            (Err(_), None) => return self.translate(call, payload).await,
+            (Err(source), Some(_)) => {
+                let place = call.dialect.schema_place();
+                return Err(AttemptError::Schema { place, source });
+            }
+        };
+        let settings = self.config.structured_output;
+        let mut asked = payload.clone();
+        let mut reasks = 0;
+        loop {
+            let rewritten = plan.as_ref().map(|plan| plan.request(&asked));
+            let content = self.translate(call, rewritten.as_ref().unwrap_or(&asked)).await?;
+            let mut whole = match content {
+                Content::Stream(mut stream) => {
+                    stream.rewriter = plan.as_ref().map(StructurePlan::stream);
+                    return Ok(Content::Stream(stream));
+                }
+                Content::Whole(whole) => whole,
+            };
+            if let Some(plan) = &plan {
+                whole.response = plan.response(std::mem::take(&mut whole.response));
+            }
+            let Some(text) = structure::answer_text(&whole.response) else {
+                return Ok(Content::Whole(whole));
+            };
+            let Validity::Invalid { errors } = expected.validate(&text) else {
+                return Ok(Content::Whole(whole));
+            };
+            if let Some(repaired) = expected.repair(&text).filter(|_| settings.repair) {
+                structure::replace_text(&mut whole.response, repaired);
+                return Ok(Content::Whole(whole));
+            }
+            if reasks == settings.max_reasks {
+                // Delivered as it is; the relay finds out the same and says so.
+                return Ok(Content::Whole(whole));
+            }
+            reasks += 1;
+            asked = structure::reask(&asked, &text, &errors);
+        }
+    }
+
+    /// The chat payload through the adapter, both ways.
+    async fn translate(&mut self, call: &Call, payload: &Request) -> Result<Content, AttemptError> {
         let endpoint = self.endpoint;
         let adapter = &endpoint.provider.adapter;
         let request = match adapter.build(&endpoint.target, payload)? {
             Built::Send(request) => request,
             Built::Answer { response, after } => {
                 self.wait(after).await;
-                return Ok(Content::Whole(Box::new(Whole { raw: None, response })));
+                return Ok(Content::Whole(Box::new(Whole::of(response))));
             }
             Built::AnswerStream(events) => {
                 let events = VecDeque::from(events);
                 let source = Source::Local { events, since: Instant::now() };
-                return self.first(source, call.stream_usage).await;
+                return self.first(source).await.map(|stream| Content::Stream(Box::new(stream)));
             }
         };
+        let response = self.ask(call, request).await?;
+        if call.stream && response.status().is_success() && !is_json(&response) {
+            let parser = adapter.stream_parser(&endpoint.target)?;
+            let frames = self.frames(response.into_body());
+            let source = Source::Translate { frames, parser, ended: false };
+            return self.first(source).await.map(|stream| Content::Stream(Box::new(stream)));
+        }
+        let response = self.collected(response).await?;
+        let parsed = adapter.parse(&endpoint.target, &response)?;
+        succeeded(response.status)?;
+        if call.stream {
+            return self.replayed(&parsed).await;
+        }
+        Ok(Content::Whole(Box::new(Whole::of(parsed))))
+    }
+
+    /// An embeddings request through the adapter, both ways.
+    async fn embed(&mut self, call: &Call) -> Result<Content, AttemptError> {
+        let endpoint = self.endpoint;
+        let adapter = &endpoint.provider.adapter;
+        let request = adapter.build_embeddings(&endpoint.target, &call.body)?;
+        let response = self.ask(call, request).await?;
+        let response = self.collected(response).await?;
+        let answer = adapter.parse_embeddings(&endpoint.target, &response)?;
+        succeeded(response.status)?;
+        let raw = embeddings(call, &answer)?;
+        let response = watch::whole(call.dialect, &raw).map_err(AttemptError::provider)?;
+        Ok(Content::Whole(Box::new(Whole { raw: Some(raw), response })))
+    }
+
+    /// Sends what an adapter made, unless it had to leave out what may not be left out.
+    async fn ask(
+        &mut self,
+        call: &Call,
+        request: HttpRequest,
+    ) -> Result<Response<Incoming>, AttemptError> {
+        let dropped = request.dropped.iter().map(|name| call.dialect.parameter(name).to_owned());
+        let dropped: Vec<String> = dropped.collect();
+        match call.unsupported {
+            UnsupportedParams::Reject if !dropped.is_empty() => {
+                let message = format!("{} is not supported", dropped.join(", "));
+                let error = CallError::new(CallErrorKind::Unsupported, message);
+                return Err(AttemptError::provider(error));
+            }
+            UnsupportedParams::DropAndReport => self.dropped = dropped,
+            UnsupportedParams::Reject | UnsupportedParams::Ignore => {}
+        }
         let parts = Parts {
             method: &request.method,
             path: &request.path,
             headers: &request.headers,
             body: request.body.into(),
         };
-        let response = self.send(parts).await?;
-        if call.stream && response.status().is_success() {
-            let parser = adapter.stream_parser(&endpoint.target)?;
-            let frames = self.frames(response.into_body());
-            let source = Source::Translate { frames, parser, ended: false };
-            return self.first(source, call.stream_usage).await;
+        self.send(parts).await
+    }
+
+    /// An unsupported feature is told with the endpoint that lacks it.
+    fn named(&self, error: AttemptError) -> AttemptError {
+        match error {
+            AttemptError::Provider { error, body } if error.kind == CallErrorKind::Unsupported => {
+                let message = format!("{}: {}", self.endpoint.name, error.message);
+                let code = error.provider_code.or_else(|| Some("unsupported_feature".into()));
+                let error = CallError { message, provider_code: code, ..error };
+                AttemptError::Provider { error, body }
+            }
+            other => other,
         }
-        let status = response.status();
-        let response = HttpResponse {
-            status: status.as_u16(),
+    }
+
+    async fn collected(
+        &mut self,
+        response: Response<Incoming>,
+    ) -> Result<HttpResponse, AttemptError> {
+        Ok(HttpResponse {
+            status: response.status().as_u16(),
             headers: headers(&response),
             body: self.whole(response.into_body()).await?.to_vec(),
-        };
-        let response = adapter.parse(&endpoint.target, &response)?;
-        if !status.is_success() {
-            let message = format!("the adapter took an answer with status {status} for a good one");
-            let error = CallError::new(CallErrorKind::MalformedResponse, message);
-            return Err(AttemptError::provider(CallError {
-                status: Some(status.as_u16()),
-                ..error
-            }));
-        }
-        Ok(Content::Whole(Box::new(Whole { raw: None, response })))
+        })
     }
 
     async fn send(&mut self, parts: Parts<'_>) -> Result<Response<Incoming>, AttemptError> {
         let provider = &self.endpoint.provider;
-        let request = credential::assemble(
-            &provider.name,
-            provider.config.base_url.as_ref(),
-            &provider.config.headers,
-            &provider.info.credential,
-            &provider.config.credential,
-            parts,
-        )?;
         let sent = Instant::now();
+        let request = request::to_provider(provider, parts).await?;
         let response = self.gateway.upstream.send(request, provider.config.timeouts.connect).await;
         self.waited += sent.elapsed();
         response.map_err(|error| AttemptError::Connection(Box::new(error)))
@@ -251,11 +427,7 @@ impl Upstream<'_> {
 
     /// Waits for a stream's first batch with something in it. An error there is still ours
     /// to handle.
-    async fn first(
-        &mut self,
-        mut source: Source,
-        include_usage: bool,
-    ) -> Result<Content, AttemptError> {
+    async fn first(&mut self, mut source: Source) -> Result<Stream, AttemptError> {
         let asked = Instant::now();
         let first = loop {
             match source.next().await? {
@@ -274,9 +446,7 @@ impl Upstream<'_> {
         });
         match failure {
             Some(error) => Err(AttemptError::provider(error)),
-            None => {
-                Ok(Content::Stream(Box::new(Stream { first: Some(first), source, include_usage })))
-            }
+            None => Ok(Stream { first: Some(first), source, rewriter: None }),
         }
     }
 
@@ -323,28 +493,59 @@ impl Upstream<'_> {
 /// Nothing that says the provider works: comments, or nothing at all.
 fn is_silent(batch: &Batch) -> bool {
     batch.events.is_empty()
+        && batch.terminal.is_none()
         && batch
             .frames
             .iter()
             .all(|frame| frame.kind == crate::upstream::framing::FrameKind::Comment)
 }
 
-/// The client's body can go to the endpoint as it is.
-fn speaks_the_dialect(endpoint: &Endpoint) -> bool {
-    endpoint.provider.config.forward && endpoint.provider.info.wire == Wire::OpenaiChat
-}
-
-fn chat_payload(call: &ChatCall) -> Result<Request, Cause> {
-    openai::request::decode(&call.body).map_err(|wrong| decode::wrong_type(&wrong))
-}
-
-fn is_error_object(body: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Error {
-        #[expect(dead_code, reason = "its presence is what counts")]
-        error: serde_json::Map<String, serde_json::Value>,
+fn native(way: StructuredOutput) -> Native {
+    match way {
+        StructuredOutput::JsonSchema => Native::JsonSchema,
+        StructuredOutput::Tool => Native::Tool,
+        StructuredOutput::JsonObject => Native::JsonObject,
+        StructuredOutput::Prompt => Native::Prompt,
     }
-    serde_json::from_slice::<Error>(body).is_ok()
+}
+
+/// Embeddings in the encoding that the client asked for.
+fn embeddings(call: &Call, answer: &[u8]) -> Result<Bytes, AttemptError> {
+    let malformed =
+        |message| AttemptError::provider(CallError::new(CallErrorKind::MalformedResponse, message));
+    let answer = serde_json::from_slice(answer)
+        .map_err(|error| malformed(format!("the adapter gave no JSON: {error}")))?;
+    let head = torana_wire::embeddings::request::decode(&call.body);
+    let encoding = head.map(|head| head.encoding).map_err(|error| malformed(error.to_string()))?;
+    Ok(torana_wire::embeddings::response::encode(answer, encoding).into())
+}
+
+/// An adapter that takes a failure for an answer is wrong.
+fn succeeded(status: u16) -> Result<(), AttemptError> {
+    if (200..300).contains(&status) {
+        return Ok(());
+    }
+    let message = format!("the adapter took an answer with status {status} for a good one");
+    let error = CallError::new(CallErrorKind::MalformedResponse, message);
+    Err(AttemptError::provider(CallError { status: Some(status), ..error }))
+}
+
+/// What a body means to an endpoint of another dialect, without what the gateway has seen to
+/// itself.
+fn chat_payload(call: &Call) -> Result<Request, Cause> {
+    let decoded = call.dialect.decode(&call.body);
+    let mut payload = decoded.map_err(|wrong| decode::wrong_type(call.dialect, &wrong))?;
+    if call.dialect == Dialect::OpenaiResponses {
+        // Keeping it is the journal's part.
+        payload.extra.shift_remove("store");
+    }
+    Ok(payload)
+}
+
+/// A whole JSON document, as opposed to any framing of a stream.
+fn is_json(response: &Response<Incoming>) -> bool {
+    let kind = response.headers().get(http::header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
 /// `retry-after` in seconds, or `retry-after-ms` as some providers add.

@@ -1,27 +1,40 @@
 //! What is asked, read from the body without unfolding it.
 //!
 //! The body stays as the client sent it: on the forward path it goes to the provider byte
-//! for byte but for a few keys. Only what the gateway itself decides on is read here. Where
-//! the types are wrong, the full codec is asked for the pointer to name.
+//! for byte but for a few keys. Only what the gateway itself decides on is read here
+//! (`dialect/head.rs`). Where the types are wrong, the full codec is asked for the pointer to
+//! name.
 
-use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::bounds::{self, Bounds};
+use crate::config::UnsupportedParams;
+use crate::dialect::{Dialect, head};
 use crate::error::Cause;
+use crate::plugin::provider::Header;
 
 /// Groups inferences that belong together; minted where the client sends none.
 pub const EPISODE_HEADER: &str = "x-torana-episode-id";
 
-/// A chat request, as far as the gateway looks into it.
+/// What becomes of parameters that an endpoint cannot take, for this call.
+pub const UNSUPPORTED_HEADER: &str = "x-torana-unsupported-params";
+
+/// Client headers that belong to a dialect and reach a provider that speaks it.
+const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+
+/// How a signature begins that `torana_wire::origin` sealed.
+const SEALED: &[u8] = b"\"torana.";
+
+/// A request, as far as the gateway looks into it.
 #[derive(Debug, Clone)]
-pub struct ChatCall {
+pub struct Call {
+    pub dialect: Dialect,
     /// As the client named it; `render` replaces it for a function.
     pub model: String,
     pub body: Bytes,
@@ -35,59 +48,46 @@ pub struct ChatCall {
     pub episode: Uuid,
     /// Same number, same conversation; 0 where nothing tells.
     pub session: u64,
+    /// The turn before, where the client leaves the conversation to whoever answered it.
+    pub previous_response: Option<String>,
+    /// The body has signatures that this gateway sealed on their way to the client. No
+    /// provider takes them: it cannot be passed on as it is.
+    pub sealed: bool,
+    pub unsupported: UnsupportedParams,
+    pub dialect_headers: Vec<Header>,
 }
 
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    model: Cow<'a, str>,
-    #[serde(borrow)]
-    messages: Vec<&'a RawValue>,
-    stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
-    max_tokens: Option<u64>,
-    max_completion_tokens: Option<u64>,
-    tools: Option<Vec<IgnoredAny>>,
-    response_format: Option<ResponseFormat<'a>>,
-    #[serde(borrow)]
-    user: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    prompt_cache_key: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct ResponseFormat<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-}
-
-/// Reads an OpenAI chat body.
-pub fn chat(body: Bytes, headers: &HeaderMap) -> Result<ChatCall, Cause> {
-    let head: Head<'_> = serde_json::from_slice(&body).map_err(|error| explain(&body, error))?;
-    if head.messages.is_empty() {
-        return Err(invalid("messages", "messages: expected at least one message"));
+/// Reads a body. `unsupported` holds where the client's headers say nothing.
+pub fn call(
+    dialect: Dialect,
+    body: Bytes,
+    headers: &HeaderMap,
+    bounds: &Bounds,
+    unsupported: UnsupportedParams,
+) -> Result<Call, Cause> {
+    bounds::check(&body, bounds).map_err(Cause::JsonBound)?;
+    check_text(&body)?;
+    let head = head::read(dialect, &body).map_err(|error| explain(dialect, &body, &error))?;
+    if let Some(place) = head.empty {
+        return Err(invalid(place, &format!("{place}: expected at least one message")));
     }
-    let call = ChatCall {
-        model: head.model.clone().into_owned(),
-        stream: head.stream.unwrap_or(false),
-        stream_usage: head.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
-        max_output_tokens: head.max_completion_tokens.or(head.max_tokens),
-        uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
-        uses_images: head.messages.iter().any(|message| message.get().contains("\"image_url\"")),
-        uses_json_schema: head
-            .response_format
-            .and_then(|format| format.kind)
-            .is_some_and(|kind| kind == "json_schema"),
+    Ok(Call {
+        dialect,
+        model: head.model,
+        stream: head.stream,
+        stream_usage: head.stream_usage,
+        max_output_tokens: head.max_output_tokens,
+        uses_tools: head.uses_tools,
+        uses_images: head.uses_images,
+        uses_json_schema: head.uses_json_schema,
         episode: episode(headers)?,
-        session: session(head.prompt_cache_key.as_deref().or(head.user.as_deref())),
-        body: body.clone(),
-    };
-    Ok(call)
+        session: session(head.session.as_deref()),
+        previous_response: head.previous_response,
+        sealed: memchr::memmem::find(&body, SEALED).is_some(),
+        unsupported: policy(headers)?.unwrap_or(unsupported),
+        dialect_headers: dialect_headers(dialect, headers),
+        body,
+    })
 }
 
 fn episode(headers: &HeaderMap) -> Result<Uuid, Cause> {
@@ -99,6 +99,34 @@ fn episode(headers: &HeaderMap) -> Result<Uuid, Cause> {
             .and_then(|text| Uuid::parse_str(text).ok())
             .ok_or_else(|| invalid(EPISODE_HEADER, "x-torana-episode-id: expected a UUID")),
     }
+}
+
+fn policy(headers: &HeaderMap) -> Result<Option<UnsupportedParams>, Cause> {
+    let Some(value) = headers.get(UNSUPPORTED_HEADER) else { return Ok(None) };
+    let known =
+        UnsupportedParams::NAMES.iter().find(|(name, _)| value.as_bytes() == name.as_bytes());
+    match known {
+        Some((_, policy)) => Ok(Some(*policy)),
+        None => {
+            let message = format!(
+                "{UNSUPPORTED_HEADER}: expected reject, drop-and-report or ignore, found {value:?}"
+            );
+            Err(invalid(UNSUPPORTED_HEADER, &message))
+        }
+    }
+}
+
+fn dialect_headers(dialect: Dialect, headers: &HeaderMap) -> Vec<Header> {
+    if !dialect.is_anthropic() {
+        return Vec::new();
+    }
+    DIALECT_HEADERS
+        .iter()
+        .filter_map(|name| {
+            let value = headers.get(*name)?.to_str().ok()?;
+            Some(Header { name: (*name).to_owned(), value: value.to_owned() })
+        })
+        .collect()
 }
 
 fn session(key: Option<&str>) -> u64 {
@@ -113,146 +141,86 @@ fn invalid(param: &str, message: &str) -> Cause {
     Cause::InvalidRequest { param: Some(param.to_owned()), message: message.to_owned() }
 }
 
+/// Refuses what a pass that skips values does not see: bytes that are no UTF-8 and escapes
+/// that stand for half a character. Providers refuse them too, or take them for something
+/// else.
+fn check_text(body: &[u8]) -> Result<(), Cause> {
+    let surrogates = [&b"\\ud"[..], b"\\uD"];
+    let suspicious = std::str::from_utf8(body).is_err()
+        || surrogates.iter().any(|start| memchr::memmem::find(body, start).is_some());
+    if suspicious {
+        serde_json::from_slice::<Value>(body).map_err(Cause::InvalidJson)?;
+    }
+    Ok(())
+}
+
 /// Broken JSON, or JSON of the wrong shape: then with the place that is wrong.
-fn explain(body: &[u8], error: serde_json::Error) -> Cause {
-    if !error.is_data() || serde_json::from_slice::<IgnoredAny>(body).is_err() {
-        return Cause::InvalidJson(error);
+fn explain(dialect: Dialect, body: &[u8], error: &serde_json::Error) -> Cause {
+    if let Err(broken) = serde_json::from_slice::<IgnoredAny>(body) {
+        return Cause::InvalidJson(broken);
     }
-    match torana_wire::openai::request::decode(body) {
-        Err(wrong) => wrong_type(&wrong),
-        Ok(_) => Cause::InvalidRequest { param: None, message: error.to_string() },
+    let missing = ["model", "input", "prompt"]
+        .into_iter()
+        .find(|key| error.to_string().starts_with(&format!("missing field `{key}`")));
+    if let Some(key) = missing {
+        return invalid(key, &format!("{key}: expected a value, found none"));
     }
-}
-
-/// A body of the wrong shape, with the place named as OpenAI names it: dotted.
-pub fn wrong_type(wrong: &torana_wire::DecodeError) -> Cause {
-    Cause::InvalidRequest {
-        param: Some(wrong.pointer.trim_start_matches('/').replace('/', ".")),
-        message: wrong.to_string(),
+    match dialect.decode(body) {
+        Err(wrong) => wrong_type(dialect, &wrong),
+        Ok(_) => mistyped(body),
     }
 }
 
-/// Sets or removes top-level keys of a JSON object. Everything else stays byte for byte:
-/// white space, the order of keys, the spelling of numbers.
-pub fn patch(body: &[u8], patches: &[(&str, Option<&[u8]>)]) -> Result<Vec<u8>, serde_json::Error> {
-    let entries: Entries<'_> = serde_json::from_slice(body)?;
-    let added: usize =
-        patches.iter().map(|(key, value)| key.len() + 8 + value.map_or(0, <[u8]>::len)).sum();
-    let open = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
-    let mut out = Vec::with_capacity(body.len() + added);
-    out.extend_from_slice(body.get(..open).unwrap_or_default());
-    let mut done = open;
-    let mut first = true;
-    for (key, value) in &entries.0 {
-        let start = offset(body, value);
-        let end = start + value.get().len();
-        // What stands between the value before and this one: comma, white space, the key.
-        let lead = body.get(done..start).unwrap_or_default();
-        done = end;
-        let replacement = match patches.iter().find(|(patched, _)| *patched == key) {
-            None => value.get().as_bytes(),
-            Some((_, Some(replacement))) => replacement,
-            Some((_, None)) => continue,
+/// What the codec takes in any form and the gateway does not: the one of its keys that is not
+/// what it has to be.
+fn mistyped(body: &[u8]) -> Cause {
+    const OBJECTS: [&str; 5] =
+        ["stream_options", "response_format", "text", "output_config", "metadata"];
+    const TEXTS: [&str; 3] = ["user", "prompt_cache_key", "previous_response_id"];
+    let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let wrong = |(key, value): (&String, &Value)| {
+        let expected = match key.as_str() {
+            key if OBJECTS.contains(&key) && !value.is_object() => "an object",
+            key if TEXTS.contains(&key) && !value.is_string() => "a string",
+            "tools" if !value.is_array() => "an array",
+            "stream" if !value.is_boolean() => "true or false",
+            key if OBJECTS.contains(&key) => "other fields than it has",
+            _ => return None,
         };
-        out.extend_from_slice(if first { after_comma(lead) } else { lead });
-        out.extend_from_slice(replacement);
-        first = false;
-    }
-    for (key, value) in patches {
-        if let Some(value) = value
-            && !entries.0.iter().any(|(present, _)| present == key)
-        {
-            if !std::mem::take(&mut first) {
-                out.push(b',');
-            }
-            serde_json::to_writer(&mut out, key)?;
-            out.push(b':');
-            out.extend_from_slice(value);
-        }
-    }
-    out.extend_from_slice(body.get(done..).unwrap_or_default());
-    Ok(out)
+        let message = format!("{key}: expected {expected}");
+        let exact = expected != "other fields than it has";
+        (!value.is_null()).then(|| (exact, invalid(key, &message)))
+    };
+    // A key of the wrong type before one whose fields may be wrong.
+    let mut found: Vec<(bool, Cause)> = fields.iter().filter_map(wrong).collect();
+    found.sort_by_key(|(exact, _)| !exact);
+    let none = || Cause::InvalidRequest {
+        param: None,
+        message: "a field has another type than the route takes".into(),
+    };
+    found.into_iter().next().map_or_else(none, |(_, cause)| cause)
 }
 
-/// Where a value that was borrowed from `body` begins in it.
-fn offset(body: &[u8], value: &RawValue) -> usize {
-    (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize)
+/// A body of the wrong shape, with the place named as the dialect names it: dotted.
+pub fn wrong_type(dialect: Dialect, wrong: &torana_wire::DecodeError) -> Cause {
+    Cause::InvalidRequest { param: Some(dialect.place(&wrong.pointer)), message: wrong.to_string() }
 }
-
-/// The first entry has no comma before it, wherever it stood.
-fn after_comma(lead: &[u8]) -> &[u8] {
-    let comma = lead.iter().position(|byte| !byte.is_ascii_whitespace());
-    match comma {
-        Some(at) if lead.get(at) == Some(&b',') => lead.get(at + 1..).unwrap_or_default(),
-        _ => lead,
-    }
-}
-
-/// Top-level keys in order, values unread.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Entries<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    entries.push((key.0, value));
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
-/// `Cow<str>` that borrows where it can; as a bare map key serde would always copy.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
-    fn patched(body: &str, patches: &[(&str, Option<&[u8]>)]) -> String {
-        String::from_utf8(patch(body.as_bytes(), patches).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_patch_leaves_everything_else_byte_for_byte() {
-        let body =
-            r#"{"temperature":1.0e-00,"model":"a","x":{"model":"inner", "n":1E400},"é":[ ]}"#;
-        assert_eq!(
-            patched(body, &[("model", Some(b"\"b\""))]),
-            r#"{"temperature":1.0e-00,"model":"b","x":{"model":"inner", "n":1E400},"é":[ ]}"#
-        );
-        assert_eq!(patched(r#"{"a":1,"b":2}"#, &[("a", None)]), r#"{"b":2}"#);
-        assert_eq!(patched("{}", &[("a", Some(b"1")), ("b", None)]), r#"{"a":1}"#);
-        assert_eq!(
-            patched(" { \"a\" : 1 , \"b\" :\n2 } ", &[("b", Some(b"3")), ("c", Some(b"4"))]),
-            " { \"a\" : 1 , \"b\" :\n3,\"c\":4 } "
-        );
-        let removed = [("a", None), ("b", None)];
-        assert_eq!(patched(r#"{"a":1, "b":2, "c":3}"#, &removed), r#"{ "c":3}"#);
-        assert_eq!(patched(r#"{"a":1, "b":2}"#, &removed), "{}");
-    }
-
-    fn decode(body: &str) -> Result<ChatCall, Cause> {
-        chat(Bytes::copy_from_slice(body.as_bytes()), &HeaderMap::new())
+    fn read(dialect: Dialect, body: &str) -> Result<Call, Cause> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let bounds = Bounds::default();
+        call(dialect, body, &HeaderMap::new(), &bounds, UnsupportedParams::DropAndReport)
     }
 
     #[test]
     fn reads_what_the_gateway_decides_on() {
-        let call = decode(
+        let call = read(
+            Dialect::OpenaiChat,
             r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"max_tokens":7,
                "tools":[{}],"response_format":{"type":"json_schema"},"unknown":[1,{}],
                "messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#,
@@ -261,24 +229,53 @@ mod tests {
         assert!(call.stream && call.stream_usage && call.uses_tools && call.uses_images);
         assert!(call.uses_json_schema);
         assert_eq!(call.max_output_tokens, Some(7));
+        let call = read(
+            Dialect::AnthropicMessages,
+            r#"{"model":"m","max_tokens":7,"metadata":{"user_id":"u"},"tools":[{}],
+               "output_config":{"format":{"type":"json_schema"}},
+               "messages":[{"role":"user","content":[{"type":"image"}]}]}"#,
+        )
+        .unwrap();
+        assert!(call.uses_tools && call.uses_images && call.uses_json_schema && !call.stream);
+        assert_ne!(call.session, 0);
+        let call = read(
+            Dialect::OpenaiResponses,
+            r#"{"model":"m","max_output_tokens":7,"previous_response_id":"resp_1",
+               "text":{"format":{"type":"json_schema"}},"input":[{"type":"input_image"}]}"#,
+        )
+        .unwrap();
+        assert!(call.uses_images && call.uses_json_schema);
+        assert_eq!(call.previous_response.as_deref(), Some("resp_1"));
     }
 
     #[test]
     fn bad_bodies_say_what_is_wrong() {
-        assert!(matches!(decode("{"), Err(Cause::InvalidJson(_))));
-        assert!(matches!(decode(""), Err(Cause::InvalidJson(_))));
-        for (body, param) in [
-            (r#"{"messages":[]}"#, "model"),
-            (r#"{"model":3,"messages":[]}"#, "model"),
-            (r#"{"model":"m"}"#, "messages"),
-            (r#"{"model":"m","messages":[]}"#, "messages"),
-            (r#"{"model":"m","messages":{}}"#, "messages"),
+        for dialect in [
+            Dialect::OpenaiChat,
+            Dialect::OpenaiCompletions,
+            Dialect::OpenaiResponses,
+            Dialect::OpenaiEmbeddings,
+            Dialect::AnthropicMessages,
+        ] {
+            assert!(matches!(read(dialect, "{"), Err(Cause::InvalidJson(_))));
+            assert!(matches!(read(dialect, ""), Err(Cause::InvalidJson(_))));
+        }
+        for (dialect, body, param) in [
+            (Dialect::OpenaiChat, r#"{"messages":[]}"#, "model"),
+            (Dialect::OpenaiChat, r#"{"model":3,"messages":[]}"#, "model"),
+            (Dialect::OpenaiChat, r#"{"model":"m"}"#, "messages"),
+            (Dialect::OpenaiChat, r#"{"model":"m","messages":[]}"#, "messages"),
+            (Dialect::OpenaiChat, r#"{"model":"m","messages":{}}"#, "messages"),
             (
+                Dialect::OpenaiChat,
                 r#"{"model":"m","stream":"yes","messages":[{"role":"user","content":"x"}]}"#,
                 "stream",
             ),
+            (Dialect::AnthropicMessages, r#"{"model":"m","max_tokens":1}"#, "messages"),
+            (Dialect::OpenaiEmbeddings, r#"{"model":"m"}"#, "input"),
+            (Dialect::OpenaiCompletions, r#"{"model":"m"}"#, "prompt"),
         ] {
-            match decode(body) {
+            match read(dialect, body) {
                 Err(Cause::InvalidRequest { param: Some(found), .. }) => {
                     assert_eq!(found, param, "{body}");
                 }

@@ -17,40 +17,44 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
 
 /// Newest first, filtered and paged by the query string.
-pub async fn list(gateway: &Gateway, snapshot: &Snapshot, query: &str) -> Response<ReplyBody> {
-    let answer = async {
-        let (filter, page) = parse(query)?;
-        let sink = sink(snapshot)?;
-        let page = sink.list_inferences(&gateway.journal, &filter, &page).await.map_err(failed)?;
-        let mut body = b"{\"object\":\"list\",\"data\":[".to_vec();
-        for (position, item) in page.items.iter().enumerate() {
-            if position > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(item);
+pub async fn list(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    query: &str,
+) -> Result<Response<ReplyBody>, Cause> {
+    let (filter, page) = parse(query)?;
+    let sink = sink(snapshot)?;
+    let page = sink.list_inferences(&gateway.journal, &filter, &page).await.map_err(failed)?;
+    let mut body = b"{\"object\":\"list\",\"data\":[".to_vec();
+    for (position, item) in page.items.iter().enumerate() {
+        if position > 0 {
+            body.push(b',');
         }
-        let next = serde_json::Value::from(page.next);
-        body.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
-        Ok(body)
-    };
-    reply_with(answer.await)
+        body.extend_from_slice(item);
+    }
+    let next = serde_json::Value::from(page.next);
+    body.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
+    Ok(reply::json(StatusCode::OK, body))
 }
 
 /// One inference with its attempts.
-pub async fn one(gateway: &Gateway, snapshot: &Snapshot, id: &str) -> Response<ReplyBody> {
-    let answer = async {
-        let sink = sink(snapshot)?;
-        let found = sink.get_inference(&gateway.journal, id).await.map_err(failed)?;
-        found.ok_or_else(|| Cause::UnknownInference(id.to_owned()))
-    };
-    reply_with(answer.await)
+pub async fn one(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    id: &str,
+) -> Result<Response<ReplyBody>, Cause> {
+    let found = find(gateway, snapshot, id).await?;
+    let body = found.ok_or_else(|| Cause::UnknownInference(id.to_owned()))?;
+    Ok(reply::json(StatusCode::OK, body))
 }
 
-fn reply_with(answer: Result<Vec<u8>, Cause>) -> Response<ReplyBody> {
-    match answer {
-        Ok(body) => reply::json(StatusCode::OK, body),
-        Err(cause) => reply::error(&cause),
-    }
+/// The JSON of one inference, from the sink that is read.
+pub async fn find(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    id: &str,
+) -> Result<Option<Vec<u8>>, Cause> {
+    sink(snapshot)?.get_inference(&gateway.journal, id).await.map_err(failed)
 }
 
 /// The sink that the operator named, or the first that can be asked.

@@ -2,9 +2,10 @@
 //!
 //! | stage | does | can fail with |
 //! |---|---|---|
-//! | `accept` | connection, snapshot pinned, route found | no such route, method |
+//! | `accept` | connection, snapshot pinned, route found (`paths`) | no such route, method |
 //! | `admit` | who calls; body read within its bound | key, size, time |
-//! | `decode` | what is asked, from the client's dialect | JSON, types |
+//! | `decode` | what is asked, from the client's dialect (`bounds`) | JSON, types |
+//! | `history` | the turns before, where the client only names the last | no such response |
 //! | `assign` | function → variant, by the experiment's shares | unknown model |
 //! | `render` | variant's model, template and parameters put in | template |
 //! | `route` | policy → plan | no endpoint |
@@ -18,55 +19,86 @@ pub mod admit;
 pub mod answer;
 pub mod assign;
 pub mod attempt;
+pub mod bounds;
 pub mod decode;
+pub mod estimate;
+pub mod history;
 pub mod inferences;
 pub mod models;
+pub mod patch;
+pub mod paths;
 pub mod record;
 pub mod relay;
 pub mod render;
 pub mod reply;
+pub mod resource;
 pub mod route;
+pub mod structure;
+pub mod tool_calls;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
+use crate::config::UnsupportedParams;
+use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
 use record::Record;
-use reply::ReplyBody;
+use reply::{ReplyBody, Shape};
 
-/// `POST /v1/chat/completions`, from the body to the answer or its first bytes.
+/// A request whose body is there.
+pub struct Asked {
+    pub dialect: Dialect,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// What the caller's key says about parameters that an endpoint cannot take.
+    pub unsupported: Option<UnsupportedParams>,
+}
+
+/// Any route that asks a model, from the body to the answer or its first bytes.
 ///
 /// Cancel safe: dropping the future, or the body it gives, cancels the call to the provider
 /// and records the inference as cancelled.
-pub async fn chat_completion(
+pub async fn inference(
     gateway: Arc<Gateway>,
     snapshot: Arc<Snapshot>,
-    headers: HeaderMap,
-    body: Bytes,
+    asked: Asked,
     mut record: Record,
 ) -> Response<ReplyBody> {
-    match serve(&gateway, &snapshot, &headers, body, &mut record).await {
-        Ok(answer) => relay::relay(&gateway, &snapshot, answer, record).await,
-        Err(cause) => reply::failed(&cause, record).await,
+    let shape = Shape::of_dialect(asked.dialect);
+    match serve(&gateway, &snapshot, asked, &mut record).await {
+        Ok(Served::Answer(answer)) => relay::relay(&gateway, &snapshot, *answer, record).await,
+        Ok(Served::Counted(tokens)) => reply::counted(tokens, &record),
+        Err(cause) => reply::failed(&cause, shape, record).await,
     }
+}
+
+enum Served {
+    Answer(Box<answer::Answer>),
+    /// Tokens of a prompt, counted here because no endpoint counts them.
+    Counted(u64),
 }
 
 async fn serve(
     gateway: &Arc<Gateway>,
     snapshot: &Arc<Snapshot>,
-    headers: &HeaderMap,
-    body: Bytes,
+    asked: Asked,
     record: &mut Record,
-) -> Result<answer::Answer, Cause> {
+) -> Result<Served, Cause> {
     if gateway.journal.is_full() {
         return Err(Cause::JournalFull);
     }
-    let mut call = decode::chat(body, headers)?;
+    let server = &snapshot.config.server;
+    let unsupported = asked.unsupported.unwrap_or(server.unsupported_params);
+    let mut call =
+        decode::call(asked.dialect, asked.body, &asked.headers, &server.json, unsupported)?;
     record.decoded(&call);
+    if history::expand(gateway, snapshot, &mut call).await? {
+        record.decoded(&call);
+    }
     let assigned = assign::assign(snapshot, &call, record);
     if let Some(assigned) = assigned {
         render::render(&assigned, &mut call)?;
@@ -75,5 +107,12 @@ async fn serve(
     let model = route::model(gateway, snapshot, &call.model)?;
     let plan = route::plan(&model, &call)?;
     record.routed(&plan);
-    attempt::attempt(gateway, &model, &plan, &call, record).await
+    if call.dialect == Dialect::AnthropicCountTokens && !attempt::can_count(&model, &plan) {
+        let read = call.dialect.decode(&call.body);
+        read.map_err(|wrong| decode::wrong_type(call.dialect, &wrong))?;
+        return Ok(Served::Counted(estimate::tokens(call.body.len())));
+    }
+    let config = &snapshot.config;
+    let answer = attempt::attempt(gateway, config, &model, &plan, call, record).await?;
+    Ok(Served::Answer(Box::new(answer)))
 }

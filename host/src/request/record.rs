@@ -14,13 +14,18 @@ use torana_wire::chat::{Response, Usage};
 use uuid::Uuid;
 
 use super::assign::Assigned;
-use super::decode::ChatCall;
+use super::decode::Call;
+use super::tool_calls::InvalidToolCall;
 use crate::config::Content;
+use crate::dialect::Dialect;
 use crate::error::{AttemptError, Cause};
 use crate::gateway::Gateway;
 use crate::journal::{Row, RowKind};
 use crate::routing::plan::{Decision, Plan};
 use crate::snapshot::{Endpoint, Snapshot};
+
+/// The outcome of an inference that was answered.
+pub const OK: &str = "ok";
 
 /// The record of one inference.
 pub struct Record {
@@ -31,6 +36,7 @@ pub struct Record {
     time_unix_ms: u64,
     /// Time spent waiting for providers.
     waited: Duration,
+    dialect: Dialect,
     key: Option<String>,
     model: String,
     function: Option<String>,
@@ -40,6 +46,9 @@ pub struct Record {
     request: Option<Bytes>,
     decision: Option<Decision>,
     attempts: Vec<Attempt>,
+    dropped: Vec<String>,
+    invalid_tool_calls: Vec<InvalidToolCall>,
+    invalid_output: Vec<String>,
     finished: bool,
 }
 
@@ -93,7 +102,7 @@ pub struct ErrorFields {
 }
 
 impl Record {
-    pub fn new(gateway: Arc<Gateway>, snapshot: Arc<Snapshot>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, snapshot: Arc<Snapshot>, dialect: Dialect) -> Self {
         Self {
             gateway,
             snapshot,
@@ -101,6 +110,7 @@ impl Record {
             started: Instant::now(),
             time_unix_ms: now_unix_ms(),
             waited: Duration::ZERO,
+            dialect,
             key: None,
             model: String::new(),
             function: None,
@@ -110,6 +120,9 @@ impl Record {
             request: None,
             decision: None,
             attempts: Vec::new(),
+            dropped: Vec::new(),
+            invalid_tool_calls: Vec::new(),
+            invalid_output: Vec::new(),
             finished: false,
         }
     }
@@ -118,7 +131,7 @@ impl Record {
         self.key = key;
     }
 
-    pub fn decoded(&mut self, call: &ChatCall) {
+    pub fn decoded(&mut self, call: &Call) {
         self.model.clone_from(&call.model);
         self.episode = Some(call.episode);
         self.stream = call.stream;
@@ -155,6 +168,25 @@ impl Record {
         }
     }
 
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Parameters that the answering endpoint could not take.
+    pub fn dropped(&mut self, names: &[String]) {
+        names.clone_into(&mut self.dropped);
+    }
+
+    /// Tool calls that do not fit their schemas.
+    pub fn invalid_tool_calls(&mut self, calls: Vec<InvalidToolCall>) {
+        self.invalid_tool_calls = calls;
+    }
+
+    /// What keeps the answer from fitting the schema that was asked for.
+    pub fn invalid_output(&mut self, errors: Vec<String>) {
+        self.invalid_output = errors;
+    }
+
     pub fn waited(&mut self, waited: Duration) {
         self.waited += waited;
     }
@@ -187,9 +219,17 @@ impl Record {
     /// Writes the rows; returns once they are in the journal. The caller holds back the last
     /// byte of the answer until then.
     pub async fn finish(mut self, outcome: Outcome<'_>) {
-        let word = if outcome.error.is_some() { "error" } else { "ok" };
+        if !self.is_inference() {
+            return;
+        }
+        let word = if outcome.error.is_some() { "error" } else { OK };
         let rows = self.close(word, &outcome);
         write(&self.gateway, rows).await;
+    }
+
+    /// Counting tokens asks no model: it leaves no row.
+    fn is_inference(&self) -> bool {
+        self.dialect != Dialect::AnthropicCountTokens
     }
 
     fn close(&mut self, word: &'static str, outcome: &Outcome<'_>) -> Vec<Row> {
@@ -213,6 +253,7 @@ impl Record {
         let fields = InferenceFields {
             id: self.id,
             time_unix_ms: self.time_unix_ms,
+            dialect: self.dialect.as_str(),
             key: self.key.as_deref(),
             function: self.function.as_deref(),
             variant: self.variant.as_deref(),
@@ -233,6 +274,9 @@ impl Record {
             total_ms: milliseconds(self.started.elapsed()),
             overhead_us: u64::try_from(self.overhead().as_micros()).unwrap_or(u64::MAX),
             attempts: self.attempts.len(),
+            dropped_params: &self.dropped,
+            invalid_tool_calls: self.invalid_tool_calls.iter().map(InvalidCallFields::of).collect(),
+            invalid_output: &self.invalid_output,
             error: outcome.error.as_ref(),
             request: if full { request } else { None },
             response: outcome.response.filter(|_| full),
@@ -252,7 +296,7 @@ impl Record {
             attempt: number,
             outcome: match (finished, error) {
                 (_, Some(_)) => "error",
-                (Some(_), None) => "ok",
+                (Some(_), None) => OK,
                 (None, None) => word,
             },
             status: finished.and_then(|finished| finished.status),
@@ -278,7 +322,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.finished {
+        if self.finished || !self.is_inference() {
             return;
         }
         // 499 is what nginx logs for a client that went away; it is never sent.
@@ -308,9 +352,11 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
             attempts.last().map_or("server", |attempt| attempt.error.kind().as_str())
         }
         Cause::MissingKey | Cause::UnknownKey => "authentication",
-        Cause::UnknownModel { .. } | Cause::UnknownInference(_) | Cause::NoRoute { .. } => {
-            "not_found"
-        }
+        Cause::UnknownModel { .. }
+        | Cause::UnknownInference(_)
+        | Cause::UnknownResponse { .. }
+        | Cause::NoResourceProvider(_)
+        | Cause::NoRoute { .. } => "not_found",
         Cause::NoQuerySink
         | Cause::StoreUnavailable(_)
         | Cause::JournalFull
@@ -321,10 +367,11 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         | Cause::BodyTooLarge { .. }
         | Cause::BodyBroken(_)
         | Cause::InvalidJson(_)
+        | Cause::JsonBound(_)
         | Cause::InvalidRequest { .. }
         | Cause::Template { .. } => "invalid_request",
     };
-    ErrorFields { kind, code, message: cause.to_string() }
+    ErrorFields { kind, code, message: crate::error::chain(cause) }
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -341,6 +388,7 @@ fn now_unix_ms() -> u64 {
 struct InferenceFields<'a> {
     id: Uuid,
     time_unix_ms: u64,
+    dialect: &'static str,
     key: Option<&'a str>,
     function: Option<&'a str>,
     variant: Option<&'a str>,
@@ -358,10 +406,32 @@ struct InferenceFields<'a> {
     total_ms: f64,
     overhead_us: u64,
     attempts: usize,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    dropped_params: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    invalid_tool_calls: Vec<InvalidCallFields<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    invalid_output: &'a [String],
     error: Option<&'a ErrorFields>,
     request: Option<&'a RawValue>,
     response: Option<&'a Response>,
     decision: Option<&'a Decision>,
+}
+
+/// A tool call that does not fit its schema.
+#[derive(Serialize)]
+struct InvalidCallFields<'a> {
+    id: &'a str,
+    name: &'a str,
+    reason: &'static str,
+    message: String,
+}
+
+impl<'a> InvalidCallFields<'a> {
+    fn of(call: &'a InvalidToolCall) -> Self {
+        let InvalidToolCall { id, name, reason } = call;
+        Self { id, name, reason: reason.as_str(), message: reason.to_string() }
+    }
 }
 
 /// A model-inference row, as `docs/data-model.md` describes it.

@@ -1,9 +1,14 @@
 //! Passes an answer on as it comes.
 //!
-//! Rules of the OpenAI dialect. A stream is complete when its finish is known; then, and only
-//! after the record is in the journal, `[DONE]` is released. A stream that breaks ends with
-//! an error event and never with `[DONE]`. Silence gets a comment, so that proxies between
-//! us and the client keep the connection.
+//! A stream is complete when its finish is known; then, and only after the record is in the
+//! journal, the dialect's end marker is released (`[DONE]`, `message_stop`,
+//! `response.completed`). A stream that breaks ends with the dialect's error event and never
+//! with an end marker. Silence gets a comment, so that proxies between us and the client keep
+//! the connection.
+//!
+//! What the gateway finds out about a whole answer (missing usage, tool calls or output that
+//! do not fit their schemas) is told in headers; about a streamed one, whose headers are gone,
+//! in an SSE comment before the end.
 //!
 //! The body pulls: a slow client slows the provider down, and a client that goes away drops
 //! the body, which cancels the call. With `on_disconnect = "drain"` the relay runs in a task
@@ -12,21 +17,29 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;
 use torana_wire::assemble::Assembler;
+use torana_wire::chat;
 use torana_wire::event::StreamEvent;
-use torana_wire::openai::{self, Identity};
+use torana_wire::openai::Identity;
 
 use super::answer::{Answer, Batch, Content, Source, Stream, Whole};
+use super::decode::Call;
+use super::patch::patch;
 use super::record::{ErrorFields, FinishedAttempt, Outcome, Record};
-use super::reply::{self, ReplyBody};
+use super::reply::{self, ReplyBody, header};
+use super::structure::{self, Expected, StreamRewriter, Validity};
+use super::tool_calls::{self, InvalidToolCall, Reason};
+use super::{estimate, history};
 use crate::config::OnDisconnect;
+use crate::dialect::Dialect;
+use crate::dialect::encode::{self, Encoder};
 use crate::error::AttemptError;
 use crate::gateway::Gateway;
 use crate::routing::statistics::{InFlight, Observation};
@@ -47,11 +60,105 @@ pub async fn relay(
     answer: Answer,
     record: Record,
 ) -> Response<ReplyBody> {
-    let Answer { model, position, endpoint, in_flight, content } = answer;
+    let Answer { call, model, position, endpoint, in_flight, dropped, content } = answer;
     let settle = Settle { gateway: gateway.clone(), model, position, in_flight: Some(in_flight) };
-    match content {
-        Content::Whole(answer) => whole(settle, *answer, &endpoint.name, record).await,
-        Content::Stream(answer) => stream(snapshot, settle, *answer, &endpoint.name, record),
+    let mut response = match content {
+        Content::Whole(answer) => whole(settle, *answer, &call, &endpoint.name, record).await,
+        Content::Stream(answer) => stream(snapshot, settle, *answer, call, &endpoint.name, record),
+    };
+    list(response.headers_mut(), header::DROPPED_PARAMS, &dropped);
+    response
+}
+
+/// A header that lists names; none where there are none.
+fn list(headers: &mut HeaderMap, name: HeaderName, values: &[String]) {
+    if !values.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&values.join(", "))
+    {
+        headers.insert(name, value);
+    }
+}
+
+/// What the gateway itself found out about an answer.
+#[derive(Default)]
+struct Findings {
+    invalid_tool_calls: Vec<InvalidToolCall>,
+    invalid_output: Vec<String>,
+    estimated: bool,
+}
+
+impl Findings {
+    /// Looks at an answer that came to its end.
+    fn of(call: &Call, response: &mut chat::Response) -> Self {
+        let mut findings = Self::default();
+        if !call.dialect.is_chat() {
+            return findings;
+        }
+        if response.usage.is_none() {
+            response.usage = Some(estimate::usage(call, response));
+            findings.estimated = true;
+        }
+        let is_call = |block: &chat::Block| matches!(block, chat::Block::ToolCall { .. });
+        let calls = response.blocks.iter().any(is_call);
+        // The payload is needed only where there is something to hold against it.
+        if (calls || call.uses_json_schema)
+            && let Ok(request) = call.dialect.decode(&call.body)
+        {
+            findings.invalid_output = misfits(&request, response);
+            findings.invalid_tool_calls = tool_calls::invalid_calls(&request, response)
+                .into_iter()
+                .filter(|call| call.reason != Reason::Unchecked)
+                .collect();
+        }
+        findings
+    }
+
+    fn tool_calls(&self) -> Vec<String> {
+        self.invalid_tool_calls.iter().map(|call| call.name.clone()).collect()
+    }
+
+    fn headers(&self, headers: &mut HeaderMap) {
+        list(headers, header::INVALID_TOOL_CALLS, &self.tool_calls());
+        if !self.invalid_output.is_empty() {
+            headers.insert(header::INVALID_OUTPUT, HeaderValue::from_static("schema"));
+        }
+        if self.estimated {
+            headers.insert(header::ESTIMATED, HeaderValue::from_static("usage"));
+        }
+    }
+
+    /// The same for a stream.
+    fn comments(&self) -> String {
+        let mut comments = String::new();
+        if !self.invalid_tool_calls.is_empty() {
+            let names = self.tool_calls().join(", ").replace(['\n', '\r'], " ");
+            comments.push_str(&format!(": {}: {names}\n\n", header::INVALID_TOOL_CALLS));
+        }
+        if !self.invalid_output.is_empty() {
+            comments.push_str(&format!(": {}: schema\n\n", header::INVALID_OUTPUT));
+        }
+        if self.estimated {
+            comments.push_str(&format!(": {}: usage\n\n", header::ESTIMATED));
+        }
+        comments
+    }
+
+    fn note(self, record: &mut Record) {
+        record.invalid_tool_calls(self.invalid_tool_calls);
+        record.invalid_output(self.invalid_output);
+    }
+}
+
+/// What keeps an answer from matching the schema that was asked for.
+fn misfits(request: &chat::Request, response: &chat::Response) -> Vec<String> {
+    let (Ok(Some(expected)), Some(text)) =
+        (Expected::of(request), structure::answer_text(response))
+    else {
+        return Vec::new();
+    };
+    match expected.validate(&text) {
+        Validity::Invalid { errors } => errors.iter().map(ToString::to_string).collect(),
+        Validity::Valid | Validity::Unchecked => Vec::new(),
     }
 }
 
@@ -92,36 +199,51 @@ impl Settle {
 async fn whole(
     mut settle: Settle,
     answer: Whole,
+    call: &Call,
     endpoint: &str,
     mut record: Record,
 ) -> Response<ReplyBody> {
-    let identity = FallbackIdentity::new(&record, &settle.model.name);
-    let body = match answer.raw {
-        Some(raw) => raw,
-        None => openai::response::encode(&answer.response, &identity.of(&answer.response)).into(),
+    let Whole { raw, mut response } = answer;
+    let findings = Findings::of(call, &mut response);
+    let identity = OwnIdentity::new(&record, call.dialect, &settle.model.name);
+    let body = match raw {
+        Some(raw) => match response.usage.filter(|usage| usage.estimated) {
+            Some(usage) => with_usage(raw, call.dialect, &usage),
+            None => raw,
+        },
+        None => encode::whole(call.dialect, &response, &identity.of(&response), &call.body).into(),
     };
     // When its first token was there, a whole answer does not tell.
-    record.attempt_finished(settle.observe(None, answer.response.usage, None));
-    let mut response = reply::json(StatusCode::OK, body);
-    reply::identify(response.headers_mut(), &record, Some(endpoint));
-    let outcome =
-        Outcome { status: 200, error: None, ttft: None, response: Some(&answer.response) };
+    record.attempt_finished(settle.observe(None, response.usage, None));
+    let mut reply = reply::json(StatusCode::OK, body);
+    reply::identify(reply.headers_mut(), &record, Some(endpoint));
+    findings.headers(reply.headers_mut());
+    findings.note(&mut record);
+    let outcome = Outcome { status: 200, error: None, ttft: None, response: Some(&response) };
     record.finish(outcome).await;
-    response
+    reply
+}
+
+/// A provider's own answer with the usage that it lacks.
+fn with_usage(raw: Bytes, dialect: Dialect, usage: &chat::Usage) -> Bytes {
+    let Some(usage) = encode::missing_usage(dialect, usage) else { return raw };
+    let usage = usage.to_string();
+    patch(&raw, &[("usage", Some(usage.as_bytes()))]).map_or(raw, Bytes::from)
 }
 
 fn stream(
     snapshot: &Snapshot,
     settle: Settle,
     answer: Stream,
+    call: Call,
     endpoint: &str,
     record: Record,
 ) -> Response<ReplyBody> {
-    let identity = FallbackIdentity::new(&record, &settle.model.name);
+    let identity = OwnIdentity::new(&record, call.dialect, &settle.model.name);
     let encoder = match answer.source {
         Source::Forward { .. } => None,
         Source::Translate { .. } | Source::Local { .. } => {
-            Some(openai::stream::Encoder::new(&identity.borrow(), answer.include_usage))
+            Some(Encoder::new(call.dialect, &identity.borrow(), call.stream_usage, &call.body))
         }
     };
     let mut response = Response::new(());
@@ -137,6 +259,9 @@ fn stream(
         first: answer.first,
         waited_before: answer.source.waited(),
         source: answer.source,
+        rewriter: answer.rewriter,
+        call,
+        identity,
         encoder,
         assembler: Assembler::default(),
         first_content: None,
@@ -178,28 +303,40 @@ async fn drain(mut relay: Relay, client: mpsc::Sender<Bytes>) {
     }
 }
 
-/// Id and model for answers whose provider gave none.
-struct FallbackIdentity {
+/// Id and model for answers whose provider gave none, or none that fits the dialect.
+struct OwnIdentity {
     id: String,
     model: String,
     created: u64,
+    /// The provider's id may stand for ours.
+    keeps_id: bool,
 }
 
-impl FallbackIdentity {
-    fn new(record: &Record, model: &str) -> Self {
-        let created = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        Self { id: format!("chatcmpl-{}", record.id.simple()), model: model.to_owned(), created }
+impl OwnIdentity {
+    fn new(record: &Record, dialect: Dialect, model: &str) -> Self {
+        let id = record.id.simple();
+        Self {
+            id: match dialect {
+                Dialect::OpenaiResponses => history::response_id(record.id),
+                Dialect::AnthropicMessages | Dialect::AnthropicCountTokens => format!("msg_{id}"),
+                Dialect::OpenaiCompletions => format!("cmpl-{id}"),
+                Dialect::OpenaiChat | Dialect::OpenaiEmbeddings => format!("chatcmpl-{id}"),
+            },
+            model: model.to_owned(),
+            created: std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
+            keeps_id: dialect == Dialect::OpenaiChat,
+        }
     }
 
     fn borrow(&self) -> Identity<'_> {
         Identity { id: &self.id, model: &self.model, created: self.created }
     }
 
-    fn of<'a>(&'a self, response: &'a torana_wire::chat::Response) -> Identity<'a> {
-        let or = |own: &'a str, ours: &'a str| if own.is_empty() { ours } else { own };
+    fn of<'a>(&'a self, response: &'a chat::Response) -> Identity<'a> {
+        let keeps_id = self.keeps_id && !response.id.is_empty();
         Identity {
-            id: or(&response.id, &self.id),
-            model: or(&response.model, &self.model),
+            id: if keeps_id { &response.id } else { &self.id },
+            model: if response.model.is_empty() { &self.model } else { &response.model },
             created: self.created,
         }
     }
@@ -214,8 +351,12 @@ struct Relay {
     source: Source,
     /// Waiting that the attempt has already put into the record.
     waited_before: Duration,
+    /// For an answer whose structure is made of something else.
+    rewriter: Option<StreamRewriter>,
+    call: Call,
+    identity: OwnIdentity,
     /// For answers that do not come in the client's dialect.
-    encoder: Option<openai::stream::Encoder>,
+    encoder: Option<Encoder>,
     assembler: Assembler,
     /// When the first piece of content came.
     first_content: Option<Instant>,
@@ -265,32 +406,35 @@ impl Relay {
         };
         match batch {
             Ok(Some(batch)) => self.pass_on(batch).await,
-            Ok(None) if self.assembler.is_finished() => self.complete(BytesMut::new()).await,
-            Ok(None) => self.fail(BytesMut::new(), &AttemptError::Truncated).await,
-            Err(error) => self.fail(BytesMut::new(), &error).await,
+            Ok(None) if self.assembler.is_finished() => self.complete(Vec::new(), None).await,
+            Ok(None) => self.fail(Vec::new(), &AttemptError::Truncated).await,
+            Err(error) => self.fail(Vec::new(), &error).await,
         }
     }
 
     async fn pass_on(&mut self, batch: Batch) -> Bytes {
-        let mut out = BytesMut::new();
-        let mut encoded = Vec::new();
-        for event in &batch.events {
+        let mut out = Vec::new();
+        let events = match &mut self.rewriter {
+            Some(rewriter) => {
+                let mut rewritten = Vec::with_capacity(batch.events.len());
+                batch.events.into_iter().for_each(|event| rewriter.push(event, &mut rewritten));
+                rewritten
+            }
+            None => batch.events,
+        };
+        for event in &events {
             if self.first_content.is_none() && is_content(event) {
                 self.first_content = Some(Instant::now());
             }
             self.assembler.push(event);
             if let Some(encoder) = &mut self.encoder {
-                encoder.push(event, &mut encoded);
+                encoder.push(event, &mut out);
             }
         }
-        out.extend_from_slice(&encoded);
         for frame in &batch.frames {
-            // The end marker is ours to release.
-            if &*frame.data != b"[DONE]" {
-                out.extend_from_slice(&frame.raw);
-                if !frame.complete {
-                    out.extend_from_slice(b"\n\n");
-                }
+            out.extend_from_slice(&frame.raw);
+            if !frame.complete {
+                out.extend_from_slice(b"\n\n");
             }
         }
         if let Some(error) = self.assembler.failure() {
@@ -298,37 +442,59 @@ impl Relay {
             return self.fail(out, &error).await;
         }
         if self.assembler.is_finished() {
-            return self.complete(out).await;
+            return self.complete(out, batch.terminal.map(|frame| frame.raw)).await;
         }
-        out.freeze()
+        out.into()
     }
 
     /// Records, and only then releases the end marker.
-    async fn complete(&mut self, mut out: BytesMut) -> Bytes {
-        self.settle(None).await;
-        match &mut self.encoder {
-            Some(encoder) => {
-                let mut end = Vec::new();
-                encoder.end(&mut end);
-                out.extend_from_slice(&end);
+    async fn complete(&mut self, mut out: Vec<u8>, terminal: Option<Bytes>) -> Bytes {
+        let mut response = std::mem::take(&mut self.assembler).finish();
+        let findings = Findings::of(&self.call, &mut response);
+        out.extend_from_slice(findings.comments().as_bytes());
+        let estimated = response.usage.filter(|usage| usage.estimated);
+        if let Some(record) = &mut self.record {
+            findings.note(record);
+        }
+        self.settle(&response, None).await;
+        match (&mut self.encoder, terminal) {
+            (Some(encoder), _) => {
+                if let Some(usage) = estimated {
+                    encoder.push(&StreamEvent::Usage(usage), &mut out);
+                }
+                encoder.end(&mut out);
             }
-            None => out.extend_from_slice(b"data: [DONE]\n\n"),
+            (None, Some(terminal)) => {
+                if let Some(usage) = estimated.filter(|_| self.call.stream_usage) {
+                    let identity = self.identity.of(&response);
+                    out.extend(encode::usage_chunk(self.call.dialect, &identity, &usage));
+                }
+                out.extend_from_slice(&terminal);
+                if !terminal.ends_with(b"\n\n") && !terminal.ends_with(b"\r\n\r\n") {
+                    out.extend_from_slice(b"\n\n");
+                }
+            }
+            (None, None) => out.extend_from_slice(encode::end_marker(self.call.dialect)),
         }
         self.phase = Phase::Lingering;
-        out.freeze()
+        out.into()
     }
 
     /// Records, and ends the stream so that it cannot look complete.
-    async fn fail(&mut self, mut out: BytesMut, error: &AttemptError) -> Bytes {
-        self.settle(Some(error)).await;
-        out.extend_from_slice(&reply::stream_error(error));
+    async fn fail(&mut self, mut out: Vec<u8>, error: &AttemptError) -> Bytes {
+        let response = std::mem::take(&mut self.assembler).finish();
+        self.settle(&response, Some(error)).await;
+        let status = reply::attempt_status(error).as_u16();
+        let told = error.to_call_error();
+        match &mut self.encoder {
+            Some(encoder) => encoder.fail(self.call.dialect, status, &told, &mut out),
+            None => out.extend_from_slice(&encode::stream_error(self.call.dialect, status, &told)),
+        }
         self.phase = Phase::Done;
-        out.freeze()
+        out.into()
     }
 
-    async fn settle(&mut self, error: Option<&AttemptError>) {
-        let assembler = std::mem::take(&mut self.assembler);
-        let response = assembler.finish();
+    async fn settle(&mut self, response: &chat::Response, error: Option<&AttemptError>) {
         let Some(mut record) = self.record.take() else { return };
         record.waited(self.source.waited().saturating_sub(self.waited_before));
         let since = |start| self.first_content.map(|first| first.duration_since(start));
@@ -343,7 +509,7 @@ impl Relay {
                 message: crate::error::chain(error),
             }),
             ttft,
-            response: Some(&response),
+            response: Some(response),
         };
         record.finish(outcome).await;
     }

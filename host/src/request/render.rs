@@ -2,7 +2,8 @@
 //!
 //! The system template is minijinja; its variables are the request's `metadata`, which every
 //! OpenAI SDK can send. A variable that is not there is an error that names it, not an empty
-//! string in a prompt.
+//! string in a prompt. The body stays in the client's dialect: each has its own place for a
+//! system message.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -11,12 +12,14 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::assign::Assigned;
-use super::decode::{self, ChatCall};
+use super::decode::Call;
+use super::patch::patch;
 use crate::config::Template;
+use crate::dialect::Dialect;
 use crate::error::Cause;
 
 /// Replaces model, system message and parameters in the call's body.
-pub fn render(assigned: &Assigned<'_>, call: &mut ChatCall) -> Result<(), Cause> {
+pub fn render(assigned: &Assigned<'_>, call: &mut Call) -> Result<(), Cause> {
     let settings = assigned.settings;
     let given: Given = serde_json::from_slice(&call.body).map_err(Cause::InvalidJson)?;
     let mut patches: Vec<(&str, Vec<u8>)> =
@@ -29,14 +32,15 @@ pub fn render(assigned: &Assigned<'_>, call: &mut ChatCall) -> Result<(), Cause>
     default("temperature", given.temperature.is_some(), settings.temperature.map(Value::from));
     default("top_p", given.top_p.is_some(), settings.top_p.map(Value::from));
     let limited = call.max_output_tokens.is_some();
-    default("max_tokens", limited, settings.max_output_tokens.map(Value::from));
+    let limit = call.dialect.parameter("max_output_tokens").to_owned();
+    default(&limit, limited, settings.max_output_tokens.map(Value::from));
     call.max_output_tokens = call.max_output_tokens.or(settings.max_output_tokens);
     if let Some(template) = &settings.system {
-        patches.push(("messages", with_system(assigned, template, &call.body)?));
+        patches.push(with_system(assigned, template, call)?);
     }
     let borrowed: Vec<(&str, Option<&[u8]>)> =
         patches.iter().map(|(key, value)| (*key, Some(value.as_slice()))).collect();
-    let body = decode::patch(&call.body, &borrowed).map_err(Cause::InvalidJson)?;
+    let body = patch(&call.body, &borrowed).map_err(Cause::InvalidJson)?;
     call.body = Bytes::from(body);
     call.model.clone_from(&settings.model);
     Ok(())
@@ -51,39 +55,77 @@ struct Given {
 
 #[derive(Deserialize)]
 struct Parts<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     messages: Vec<&'a RawValue>,
+    instructions: Option<Value>,
+    system: Option<Value>,
     metadata: Option<Map<String, Value>>,
 }
 
-fn with_system(
+/// The key of the body that holds system messages, and its new value.
+fn with_system<'a>(
     assigned: &Assigned<'_>,
     template: &Template,
-    body: &[u8],
-) -> Result<Vec<u8>, Cause> {
-    let parts: Parts<'_> = serde_json::from_slice(body).map_err(|error| Cause::InvalidRequest {
-        param: Some("metadata".into()),
-        message: format!("metadata: {error}"),
-    })?;
+    call: &Call,
+) -> Result<(&'a str, Vec<u8>), Cause> {
+    let parts: Parts<'_> =
+        serde_json::from_slice(&call.body).map_err(|error| Cause::InvalidRequest {
+            param: Some("metadata".into()),
+            message: format!("metadata: {error}"),
+        })?;
+    let system = rendered(assigned, template, parts.metadata.unwrap_or_default())?;
+    Ok(match call.dialect {
+        Dialect::OpenaiChat => {
+            let first = json!({ "role": "system", "content": system }).to_string();
+            let messages = parts.messages.into_iter().map(RawValue::get);
+            let messages: Vec<&str> = std::iter::once(first.as_str()).chain(messages).collect();
+            ("messages", format!("[{}]", messages.join(",")).into_bytes())
+        }
+        Dialect::OpenaiResponses => {
+            ("instructions", joined(system, parts.instructions).to_string().into_bytes())
+        }
+        Dialect::AnthropicMessages | Dialect::AnthropicCountTokens => {
+            ("system", joined(system, parts.system).to_string().into_bytes())
+        }
+        Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings => {
+            return Err(Cause::InvalidRequest {
+                param: Some("model".into()),
+                message: format!(
+                    "model: variant {} of function {} has a system message, for which this \
+                     route has no place; use /v1/chat/completions",
+                    assigned.variant, assigned.function
+                ),
+            });
+        }
+    })
+}
+
+/// The variant's system message before the client's own, which is text or a list of blocks.
+fn joined(system: String, own: Option<Value>) -> Value {
+    match own {
+        Some(Value::String(own)) => format!("{system}\n\n{own}").into(),
+        Some(Value::Array(own)) => {
+            let first = json!({ "type": "text", "text": system });
+            std::iter::once(first).chain(own).collect()
+        }
+        _ => system.into(),
+    }
+}
+
+fn rendered(
+    assigned: &Assigned<'_>,
+    template: &Template,
+    variables: Map<String, Value>,
+) -> Result<String, Cause> {
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     // A template is the operator's, but a loop over a client's metadata is not.
     environment.set_fuel(Some(100_000));
-    let system = environment
-        .render_str(&template.text, minijinja::value::Serde(parts.metadata.unwrap_or_default()))
-        .map_err(|source| Cause::Template {
+    environment.render_str(&template.text, minijinja::value::Serde(variables)).map_err(|source| {
+        Cause::Template {
             function: assigned.function.clone(),
             variant: assigned.variant.clone(),
             source,
-        })?;
-    let system = json!({ "role": "system", "content": system }).to_string();
-    let mut messages = Vec::with_capacity(body.len() + system.len());
-    messages.push(b'[');
-    messages.extend_from_slice(system.as_bytes());
-    for message in parts.messages {
-        messages.push(b',');
-        messages.extend_from_slice(message.get().as_bytes());
-    }
-    messages.push(b']');
-    Ok(messages)
+        }
+    })
 }

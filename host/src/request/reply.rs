@@ -1,21 +1,19 @@
 //! The one place where a cause becomes a status and a body, in the client's dialect, and
 //! where every reply gets its headers.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use torana_wire::error::CallErrorKind;
-use torana_wire::openai;
 
 use super::record::{Outcome, Record, error_fields};
+use crate::dialect::{Dialect, encode};
 use crate::error::{AttemptError, Cause};
 
 /// The body of any reply.
-pub type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
+pub type ReplyBody = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// Names of the headers that say what served a reply.
 pub mod header {
@@ -28,19 +26,52 @@ pub mod header {
     pub const GENERATION: HeaderName = HeaderName::from_static("x-torana-generation");
     pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-torana-attempts");
     pub const OVERHEAD_US: HeaderName = HeaderName::from_static("x-torana-overhead-us");
+    pub const DROPPED_PARAMS: HeaderName = HeaderName::from_static("x-torana-dropped-params");
+    pub const ESTIMATED: HeaderName = HeaderName::from_static("x-torana-estimated");
+    pub const INVALID_OUTPUT: HeaderName = HeaderName::from_static("x-torana-invalid-output");
+    pub const INVALID_TOOL_CALLS: HeaderName =
+        HeaderName::from_static("x-torana-invalid-tool-calls");
+    pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+    /// Where Anthropic's SDKs look for it.
+    pub const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+}
+
+/// Whose shape an error has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Openai,
+    Anthropic,
+}
+
+impl Shape {
+    /// Of a route that several SDKs share: Anthropic's send their version.
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        if path.contains("/messages") && !path.contains("/chat/")
+            || headers.contains_key("anthropic-version")
+        {
+            Self::Anthropic
+        } else {
+            Self::Openai
+        }
+    }
+
+    pub fn of_dialect(dialect: Dialect) -> Self {
+        if dialect.is_anthropic() { Self::Anthropic } else { Self::Openai }
+    }
 }
 
 /// A JSON reply.
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<ReplyBody> {
-    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// An inference that failed before its first byte: recorded, then answered.
-pub async fn failed(cause: &Cause, record: Record) -> Response<ReplyBody> {
-    let mut response = error(cause);
+pub async fn failed(cause: &Cause, shape: Shape, record: Record) -> Response<ReplyBody> {
+    let mut response = error(cause, shape);
     identify(response.headers_mut(), &record, None);
     let outcome = Outcome {
         status: response.status().as_u16(),
@@ -53,7 +84,7 @@ pub async fn failed(cause: &Cause, record: Record) -> Response<ReplyBody> {
 }
 
 /// The reply to a cause.
-pub fn error(cause: &Cause) -> Response<ReplyBody> {
+pub fn error(cause: &Cause, shape: Shape) -> Response<ReplyBody> {
     let status = status(cause);
     let passed_on = match cause {
         // The provider's own words, in the client's own dialect.
@@ -62,7 +93,8 @@ pub fn error(cause: &Cause) -> Response<ReplyBody> {
     };
     let body = passed_on.unwrap_or_else(|| {
         let message = crate::error::chain(cause);
-        openai::error::encode(status.as_u16(), &message, code(cause), param(cause)).into()
+        let anthropic = shape == Shape::Anthropic;
+        encode::error(anthropic, status.as_u16(), &message, code(cause), param(cause)).into()
     });
     let mut response = json(status, body);
     if let Cause::MethodNotAllowed { allowed, .. } = cause {
@@ -74,14 +106,13 @@ pub fn error(cause: &Cause) -> Response<ReplyBody> {
     response
 }
 
-/// The last event of a stream that broke. No end marker follows it.
-pub fn stream_error(error: &AttemptError) -> Bytes {
-    let status = attempt_status(error).as_u16();
-    let mut event = b"data: ".to_vec();
-    let message = crate::error::chain(error);
-    event.extend(openai::error::encode(status, &message, error.code(), None));
-    event.extend(b"\n\n");
-    event.into()
+/// The number of a prompt's tokens, estimated here.
+pub fn counted(tokens: u64, record: &Record) -> Response<ReplyBody> {
+    let mut response = json(StatusCode::OK, format!("{{\"input_tokens\":{tokens}}}"));
+    identify(response.headers_mut(), record, None);
+    let estimated = HeaderValue::from_static("input_tokens");
+    response.headers_mut().insert(header::ESTIMATED, estimated);
+    response
 }
 
 /// Says what served the reply.
@@ -91,7 +122,12 @@ pub fn identify(headers: &mut HeaderMap, record: &Record, endpoint: Option<&str>
             headers.insert(name, value);
         }
     };
-    set(header::INFERENCE_ID, &record.id.to_string());
+    let id = record.id.to_string();
+    set(header::INFERENCE_ID, &id);
+    set(header::REQUEST_ID, &id);
+    if record.dialect().is_anthropic() {
+        set(header::ANTHROPIC_REQUEST_ID, &id);
+    }
     set(header::GENERATION, &record.generation().to_string());
     set(header::ATTEMPTS, &record.attempts().to_string());
     set(header::OVERHEAD_US, &record.overhead().as_micros().to_string());
@@ -110,14 +146,17 @@ pub fn identify(headers: &mut HeaderMap, record: &Record, endpoint: Option<&str>
 pub fn status(cause: &Cause) -> StatusCode {
     match cause {
         Cause::MissingKey | Cause::UnknownKey => StatusCode::UNAUTHORIZED,
-        Cause::NoRoute { .. } | Cause::UnknownModel { .. } | Cause::UnknownInference(_) => {
-            StatusCode::NOT_FOUND
-        }
+        Cause::NoRoute { .. }
+        | Cause::UnknownModel { .. }
+        | Cause::UnknownInference(_)
+        | Cause::UnknownResponse { .. }
+        | Cause::NoResourceProvider(_) => StatusCode::NOT_FOUND,
         Cause::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Cause::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
         Cause::BodyBroken(_)
         | Cause::InvalidJson(_)
+        | Cause::JsonBound(_)
         | Cause::InvalidRequest { .. }
         | Cause::Template { .. } => StatusCode::BAD_REQUEST,
         Cause::NoQuerySink => StatusCode::NOT_IMPLEMENTED,
@@ -133,7 +172,7 @@ pub fn status(cause: &Cause) -> StatusCode {
 }
 
 /// The provider's real status where there was one.
-fn attempt_status(error: &AttemptError) -> StatusCode {
+pub fn attempt_status(error: &AttemptError) -> StatusCode {
     let real = error
         .status()
         .and_then(|status| StatusCode::from_u16(status).ok())
@@ -147,11 +186,13 @@ fn attempt_status(error: &AttemptError) -> StatusCode {
             CallErrorKind::Permission => StatusCode::FORBIDDEN,
             CallErrorKind::NotFound => StatusCode::NOT_FOUND,
             CallErrorKind::InvalidRequest
+            | CallErrorKind::Unsupported
             | CallErrorKind::ContextLength
             | CallErrorKind::ContentFilter => StatusCode::BAD_REQUEST,
             CallErrorKind::Server | CallErrorKind::MalformedResponse => StatusCode::BAD_GATEWAY,
         },
         (AttemptError::Timeout(_), _) => StatusCode::GATEWAY_TIMEOUT,
+        (AttemptError::Schema { .. }, _) => StatusCode::BAD_REQUEST,
         _ => StatusCode::BAD_GATEWAY,
     })
 }
@@ -167,9 +208,12 @@ pub fn code(cause: &Cause) -> &str {
         Cause::BodyTimeout(_) => "body_timeout",
         Cause::BodyBroken(_) => "body_broken",
         Cause::InvalidJson(_) => "invalid_json",
+        Cause::JsonBound(_) => "json_too_complex",
         Cause::InvalidRequest { .. } => "invalid_request",
         Cause::UnknownModel { .. } => "model_not_found",
         Cause::UnknownInference(_) => "inference_not_found",
+        Cause::UnknownResponse { .. } => "response_not_found",
+        Cause::NoResourceProvider(_) => "no_resource_provider",
         Cause::NoQuerySink => "no_query_sink",
         Cause::StoreUnavailable(_) => "store_unavailable",
         Cause::JournalFull => "journal_full",
@@ -184,6 +228,8 @@ pub fn code(cause: &Cause) -> &str {
 fn param(cause: &Cause) -> Option<&str> {
     match cause {
         Cause::InvalidRequest { param, .. } => param.as_deref(),
+        Cause::UnknownResponse { param, .. } => *param,
+        Cause::Attempt(AttemptError::Schema { place, .. }) => Some(place),
         Cause::UnknownModel { .. } | Cause::NoEndpoint { .. } => Some("model"),
         Cause::Template { .. } => Some("metadata"),
         _ => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::assign::FUNCTION_PREFIX;
-use super::decode::ChatCall;
+use super::decode::Call;
 use crate::config::SecretReference;
 use crate::error::Cause;
 use crate::gateway::Gateway;
@@ -16,37 +16,63 @@ use crate::snapshot::{Endpoint, Model, Snapshot};
 /// Names listed in an error; more would not be read.
 const MAX_NAMES: usize = 30;
 
-/// A model by its name, or `provider/model` made into one.
+/// A model by its name, `provider/model` made into one, or a bare name that only a provider
+/// knows.
 pub fn model(gateway: &Gateway, snapshot: &Snapshot, name: &str) -> Result<Arc<Model>, Cause> {
     if let Some(model) = snapshot.models.get(name) {
         return Ok(model.clone());
     }
     direct(gateway, snapshot, name)
+        .or_else(|| bare(gateway, snapshot, name))
         .ok_or_else(|| Cause::UnknownModel { name: name.to_owned(), known: known(snapshot) })
+}
+
+/// A name without a provider, as SDKs use it: the one endpoint that is configured for it, else
+/// whatever the default provider makes of it.
+fn bare(gateway: &Gateway, snapshot: &Snapshot, name: &str) -> Option<Arc<Model>> {
+    let mut listed = snapshot
+        .models
+        .values()
+        .flat_map(|model| &model.endpoints)
+        .filter(|endpoint| endpoint.target.model == name);
+    let endpoint = match snapshot.config.default_provider.as_ref() {
+        Some(provider) => endpoint(gateway, snapshot, provider, name)?,
+        None => {
+            let first = listed.next()?;
+            listed.all(|other| other.name == first.name).then(|| first.clone())?
+        }
+    };
+    Some(Arc::new(Model { name: name.to_owned(), endpoints: vec![endpoint], policy: None }))
 }
 
 /// The endpoint that `provider/model` names.
 fn direct(gateway: &Gateway, snapshot: &Snapshot, name: &str) -> Option<Arc<Model>> {
-    let (provider, model) = name.split_once('/')?;
+    let (provider, model) = name.split_once('/').filter(|(_, model)| !model.is_empty())?;
+    let endpoint = endpoint(gateway, snapshot, provider, model)?;
+    Some(Arc::new(Model { name: name.to_owned(), endpoints: vec![endpoint], policy: None }))
+}
+
+/// A provider's model: as `[models]` lists it, else made up for the call.
+fn endpoint(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    provider: &str,
+    model: &str,
+) -> Option<Arc<Endpoint>> {
     let provider = snapshot.providers.get(provider)?;
     let listed = snapshot
         .models
         .values()
         .flat_map(|model| &model.endpoints)
-        .find(|endpoint| *endpoint.name == *name)
+        .find(|listed| listed.provider.name == provider.name && listed.target.model == model)
         .cloned();
-    let endpoint = match listed {
-        Some(endpoint) => endpoint,
-        None if provider.config.any_model && !model.is_empty() => {
-            Arc::new(Endpoint::unlisted(provider.clone(), model, |name| gateway.statistics(name)))
-        }
-        None => return None,
-    };
-    Some(Arc::new(Model { name: name.to_owned(), endpoints: vec![endpoint], policy: None }))
+    let unlisted =
+        || Arc::new(Endpoint::unlisted(provider.clone(), model, |name| gateway.statistics(name)));
+    listed.or_else(|| provider.config.any_model.then(unlisted))
 }
 
 /// What a client could have asked for.
-fn known(snapshot: &Snapshot) -> String {
+pub fn known(snapshot: &Snapshot) -> String {
     let models = snapshot.models.keys().cloned();
     let functions = snapshot.functions.keys().map(|name| format!("{FUNCTION_PREFIX}{name}"));
     let open = snapshot.providers.values().filter(|provider| provider.config.any_model);
@@ -58,7 +84,7 @@ fn known(snapshot: &Snapshot) -> String {
 }
 
 /// Asks the model's policy; should it fail, the endpoints in the order they are written.
-pub fn plan(model: &Model, call: &ChatCall) -> Result<Plan, Cause> {
+pub fn plan(model: &Model, call: &Call) -> Result<Plan, Cause> {
     let facts = candidate::facts(call, seed());
     let candidates: Vec<Candidate> = (0u32..)
         .zip(&model.endpoints)
@@ -143,6 +169,7 @@ fn remedy(reference: &SecretReference) -> String {
             format!("set {name} in the gateway's environment and restart it")
         }
         SecretReference::File(path) => format!("write it to {} and reload", path.display()),
+        SecretReference::Ambient => "set the environment that its own tools use".to_owned(),
     }
 }
 

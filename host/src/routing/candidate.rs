@@ -4,12 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::breaker;
 use crate::plugin::policy::{Breaker, Candidate, RequestFacts};
-use crate::request::decode::ChatCall;
+use crate::request::decode::Call;
+use crate::request::estimate;
 use crate::snapshot::Endpoint;
-
-/// Bytes of JSON that make a token, on the average of chat traffic: enough to compare
-/// prices, not to bill.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// Answer length to expect where the client sets no limit: for comparing prices only.
 const TYPICAL_OUTPUT_TOKENS: u64 = 256;
@@ -72,13 +69,13 @@ fn cost(price: crate::config::Price, facts: &RequestFacts) -> f64 {
 }
 
 /// What a policy may know of a request.
-pub fn facts(call: &ChatCall, seed: u64) -> RequestFacts {
+pub fn facts(call: &Call, seed: u64) -> RequestFacts {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     RequestFacts {
         now_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         seed,
         stream: call.stream,
-        input_tokens: call.body.len() as u64 / BYTES_PER_TOKEN,
+        input_tokens: estimate::tokens(call.body.len()),
         max_output_tokens: call.max_output_tokens,
         session: call.session,
         uses_tools: call.uses_tools,

@@ -189,6 +189,7 @@ fn counts_against(error: Option<CallErrorKind>) -> bool {
         None
         | Some(
             CallErrorKind::InvalidRequest
+            | CallErrorKind::Unsupported
             | CallErrorKind::ContextLength
             | CallErrorKind::ContentFilter
             | CallErrorKind::NotFound,

@@ -20,10 +20,11 @@ use crate::error::chain;
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::experiment::{self, VariantStatistics};
 use crate::plugin::policy::{self, Policy};
-use crate::plugin::provider::{self, CredentialScheme, Framing, Info};
+use crate::plugin::provider::{self, Info};
 use crate::plugin::sink::Sink;
 use crate::plugin::{Catalog, Kind, LoadError, LoadedPlugin};
 use crate::routing::statistics::Statistics;
+use crate::upstream::credential::{Ambient, Authenticator, SchemeError};
 
 /// Why a snapshot could not be made: everything that was wrong.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,8 @@ pub enum BuildCause {
     Load(#[from] LoadError),
     #[error("plugin {plugin}")]
     Use { plugin: String, source: LoadCause },
+    #[error(transparent)]
+    Credential(#[from] SchemeError),
     #[error("{0}")]
     Unsupported(String),
 }
@@ -61,6 +64,8 @@ pub struct Surroundings<'a> {
     /// A running sink with the same identity, to be kept as it is.
     pub running_sink: &'a dyn Fn(&SinkIdentity) -> Option<Arc<SinkTarget>>,
     pub runtime: &'a tokio::runtime::Handle,
+    /// Identities that the machine gives.
+    pub ambient: &'a Ambient,
 }
 
 /// Loads, links and tries everything that `config` names. Blocks for as long as it takes to
@@ -202,12 +207,22 @@ impl Builder<'_> {
                     continue;
                 }
             };
-            if let Some(message) = unsupported(&info) {
-                self.report(&table, BuildCause::Unsupported(message));
-                continue;
-            }
-            let provider =
-                Provider { name: name.as_str().into(), adapter, info, config: settings.clone() };
+            let ambient = self.surroundings.ambient;
+            let authenticator =
+                match Authenticator::new(&info.credential, &settings.credential, ambient) {
+                    Ok(authenticator) => authenticator,
+                    Err(error) => {
+                        self.report(&table, error);
+                        continue;
+                    }
+                };
+            let provider = Provider {
+                name: name.as_str().into(),
+                adapter,
+                info: Arc::new(info),
+                config: settings.clone(),
+                authenticator,
+            };
             providers.insert(name.clone(), Arc::new(provider));
         }
         providers
@@ -224,15 +239,15 @@ impl Builder<'_> {
                 .iter()
                 .filter_map(|endpoint| {
                     let provider = providers.get(&endpoint.provider)?;
+                    let info = self.describe(name, provider, endpoint)?;
                     let statistics = (self.surroundings.statistics)(&endpoint.name());
-                    Some(Arc::new(Endpoint::new(provider.clone(), endpoint, statistics)))
+                    Some(Arc::new(Endpoint::new(provider.clone(), endpoint, info, statistics)))
                 })
                 .collect();
             if endpoints.len() != settings.endpoints.len() {
-                // A provider failed and is already reported.
+                // A provider or its settings failed and are already reported.
                 continue;
             }
-            self.check_settings(name, settings, &endpoints);
             let Some(policy) = self.policy(name, settings) else { continue };
             let model = Model { name: name.clone(), endpoints, policy: Some(policy) };
             models.insert(name.clone(), Arc::new(model));
@@ -240,23 +255,23 @@ impl Builder<'_> {
         models
     }
 
-    /// An endpoint's own settings are the adapter's too: it must find them good now, not at
-    /// the first request.
-    fn check_settings(
+    /// What the adapter says with an endpoint's own settings: it must find them good now, not
+    /// at the first request.
+    fn describe(
         &mut self,
         model: &str,
-        settings: &config::Model,
-        endpoints: &[Arc<Endpoint>],
-    ) {
-        for (written, endpoint) in settings.endpoints.iter().zip(endpoints) {
-            if written.settings.is_empty() {
-                continue;
-            }
-            let merged = merged_settings(&endpoint.provider, written);
-            if let Err(source) = endpoint.provider.adapter.describe(&merged) {
-                let plugin =
-                    format!("{}, endpoint {}", endpoint.provider.config.plugin, endpoint.name);
+        provider: &Arc<Provider>,
+        written: &config::Endpoint,
+    ) -> Option<Arc<Info>> {
+        if written.settings.is_empty() {
+            return Some(provider.info.clone());
+        }
+        match provider.adapter.describe(&merged_settings(provider, written)) {
+            Ok(info) => Some(Arc::new(info)),
+            Err(source) => {
+                let plugin = format!("{}, endpoint {}", provider.config.plugin, written.name());
                 self.fail(&format!("models.{model}"), &plugin, source);
+                None
             }
         }
     }
@@ -342,20 +357,6 @@ impl Builder<'_> {
             }
         }
         sinks
-    }
-}
-
-/// What the contract can say and this host cannot do.
-fn unsupported(info: &Info) -> Option<String> {
-    match (&info.framing, &info.credential) {
-        (_, CredentialScheme::AwsSigv4(_)) => Some(
-            "its plugin asks for AWS Signature V4, which this version of the gateway cannot make"
-                .into(),
-        ),
-        (_, CredentialScheme::GoogleOauth) => Some(
-            "its plugin asks for Google OAuth, which this version of the gateway cannot do".into(),
-        ),
-        (Framing::Sse | Framing::Ndjson | Framing::AwsEventStream, _) => None,
     }
 }
 

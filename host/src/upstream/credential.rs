@@ -1,169 +1,189 @@
-//! Puts a request together from what an adapter returned, and applies the credential that
-//! the adapter named but never saw.
+//! Proves to a provider who asks: the scheme that the adapter named, with the credential that
+//! the operator bound to the provider and the adapter never sees.
 //!
-//! The URL is the operator's base URL and a path of the adapter's that cannot leave it. An
-//! adapter's header may not be one that decides identity, destination or framing.
+//! An [`Authenticator`] is made with the snapshot, so that what cannot work is found out then,
+//! and applied to every request last. What the machine itself gives (`ambient`) is one for the
+//! whole process and outlives snapshots; see [`Ambient`].
+
+pub mod aws;
+mod error;
+pub mod exchange;
+#[cfg(test)]
+mod fake;
+pub mod google;
+mod refresh;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri};
+use http::{Request, Uri};
 use http_body_util::Full;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::config::{BaseUrl, Credential, Secret};
-use crate::plugin::provider::{CredentialScheme, Header};
+pub use error::{CredentialError, TransportError};
 
-/// Why a request could not be made of what an adapter returned.
+use self::aws::{AwsCredentials, AwsSource};
+use self::exchange::Surroundings;
+use self::google::{GoogleCredentials, GoogleSource};
+use crate::config::{Credential, Secret};
+use crate::plugin::provider::CredentialScheme;
+
+/// What RFC 3986 calls unreserved; the rest of a value in a query is escaped.
+const QUERY_VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Why scheme and credential do not go together. Found out when a snapshot is made.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    #[error("the provider has no base_url; write one under [providers.{0}]")]
-    NoBaseUrl(String),
-    #[error("the adapter returned the path {0:?}, which is not one below the provider's base_url")]
-    Path(String),
-    #[error("the adapter returned the method {0:?}")]
-    Method(String),
-    #[error(
-        "the adapter returned the header {0:?}, which only the gateway may set or which is not valid"
-    )]
-    Header(String),
+pub enum SchemeError {
+    #[error("the adapter names the header {0:?}, which is not one")]
+    HeaderName(String),
     #[error("the credential cannot be sent in a header: it has control or non-ASCII characters")]
-    Credential,
+    HeaderValue,
+    #[error(
+        "credential = \"ambient\" is for providers at AWS and Google; expected \"env:NAME\" or \
+         \"file:PATH\""
+    )]
+    NotAmbient,
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
 }
 
-/// What an adapter returned, before the host adds its part.
+/// The identities that the machine and the environment give.
+#[derive(Debug, Clone)]
+pub struct Ambient {
+    surroundings: Surroundings,
+    aws: Arc<AwsCredentials>,
+    google: Option<Arc<GoogleCredentials>>,
+}
+
+impl Ambient {
+    pub fn new(surroundings: Surroundings) -> Self {
+        let chain = AwsSource::Chain { profile: None };
+        Self {
+            aws: Arc::new(AwsCredentials::new(chain, surroundings.clone())),
+            // Only a credential that is given as text can be refused here.
+            google: GoogleCredentials::new(GoogleSource::Default, surroundings.clone())
+                .ok()
+                .map(Arc::new),
+            surroundings,
+        }
+    }
+}
+
+/// Applies a provider's credential.
 #[derive(Debug)]
-pub struct Parts<'a> {
-    pub method: &'a str,
-    pub path: &'a str,
-    pub headers: &'a [Header],
-    pub body: Bytes,
+pub enum Authenticator {
+    /// The provider asks for none, or has none to give: then nothing is routed to it.
+    None,
+    Header(HeaderName, HeaderValue),
+    Query(String, Secret),
+    Aws {
+        credentials: Arc<AwsCredentials>,
+        service: String,
+        region: String,
+    },
+    Google(Arc<GoogleCredentials>),
 }
 
-/// Headers that decide who asks, where it goes and how it is framed.
-const RESERVED: &[&str] = &[
-    "host",
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-    "forwarded",
-    "x-forwarded-for",
-];
-
-/// Makes the request that goes to the provider.
-pub fn assemble(
-    provider: &str,
-    base: Option<&BaseUrl>,
-    operator_headers: &[(HeaderName, HeaderValue)],
-    scheme: &CredentialScheme,
-    credential: &Credential,
-    parts: Parts<'_>,
-) -> Result<Request<Full<Bytes>>, RequestError> {
-    let base = base.ok_or_else(|| RequestError::NoBaseUrl(provider.to_owned()))?;
-    let mut uri = join(base, parts.path)?;
-    let secret = match credential {
-        Credential::Present(secret) => Some(secret),
-        Credential::None | Credential::Missing(_) => None,
-    };
-    if let (CredentialScheme::Query(name), Some(secret)) = (scheme, secret) {
-        uri = with_query(&uri, name, secret)?;
+impl Authenticator {
+    /// # Errors
+    /// Scheme and credential do not go together.
+    pub fn new(
+        scheme: &CredentialScheme,
+        credential: &Credential,
+        ambient: &Ambient,
+    ) -> Result<Self, SchemeError> {
+        let secret = match credential {
+            Credential::None | Credential::Missing(_) => return Ok(Self::None),
+            Credential::Present(secret) => Some(secret),
+            Credential::Ambient => None,
+        };
+        Ok(match (scheme, secret) {
+            (CredentialScheme::None, _) => Self::None,
+            (CredentialScheme::Bearer, Some(secret)) => {
+                Self::header(AUTHORIZATION, format!("Bearer {}", secret.expose()))?
+            }
+            (CredentialScheme::Header(name), Some(secret)) => {
+                let name = HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| SchemeError::HeaderName(name.clone()))?;
+                Self::header(name, secret.expose().to_owned())?
+            }
+            (CredentialScheme::Query(name), Some(secret)) => {
+                Self::Query(name.clone(), secret.clone())
+            }
+            (CredentialScheme::AwsSigv4(scope), secret) => Self::Aws {
+                credentials: match secret {
+                    Some(secret) => Arc::new(AwsCredentials::new(
+                        AwsSource::read(secret)?,
+                        ambient.surroundings.clone(),
+                    )),
+                    None => ambient.aws.clone(),
+                },
+                service: scope.service.clone(),
+                region: scope.region.clone(),
+            },
+            (CredentialScheme::GoogleOauth, Some(secret)) => {
+                let source = GoogleSource::Json(secret.clone());
+                let surroundings = ambient.surroundings.clone();
+                Self::Google(Arc::new(GoogleCredentials::new(source, surroundings)?))
+            }
+            (CredentialScheme::GoogleOauth, None) => match &ambient.google {
+                Some(google) => Self::Google(google.clone()),
+                None => return Err(SchemeError::NotAmbient),
+            },
+            (
+                CredentialScheme::Bearer | CredentialScheme::Header(_) | CredentialScheme::Query(_),
+                None,
+            ) => return Err(SchemeError::NotAmbient),
+        })
     }
-    let method = Method::from_bytes(parts.method.as_bytes())
-        .map_err(|_| RequestError::Method(parts.method.to_owned()))?;
-    let mut request = Request::new(Full::new(parts.body));
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for header in parts.headers {
-        let invalid = || RequestError::Header(header.name.clone());
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| invalid())?;
-        if RESERVED.contains(&name.as_str()) {
-            return Err(invalid());
+
+    fn header(name: HeaderName, value: String) -> Result<Self, SchemeError> {
+        let mut value = HeaderValue::try_from(value).map_err(|_| SchemeError::HeaderValue)?;
+        value.set_sensitive(true);
+        Ok(Self::Header(name, value))
+    }
+
+    /// Puts the proof into the request. Nothing of it may change afterwards.
+    ///
+    /// # Errors
+    /// There is no credential now.
+    pub async fn apply(
+        &self,
+        request: &mut Request<Full<Bytes>>,
+        body: &Bytes,
+    ) -> Result<(), CredentialError> {
+        match self {
+            Self::None => {}
+            Self::Header(name, value) => {
+                request.headers_mut().insert(name.clone(), value.clone());
+            }
+            Self::Query(name, secret) => {
+                let uri = with_query(request.uri(), name, secret);
+                *request.uri_mut() = uri.ok_or(CredentialError::NotHeader { origin: "query" })?;
+            }
+            Self::Aws { credentials, service, region } => {
+                credentials.sign(request, body, service, region).await?;
+            }
+            Self::Google(credentials) => {
+                let token = credentials.token().await?;
+                request.headers_mut().insert(AUTHORIZATION, token);
+            }
         }
-        headers.insert(name, HeaderValue::from_str(&header.value).map_err(|_| invalid())?);
+        Ok(())
     }
-    for (name, value) in operator_headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    if let Some(secret) = secret
-        && let Some((name, value)) = credential_header(scheme, secret)?
-    {
-        headers.insert(name, value);
-    }
-    Ok(request)
 }
 
-fn credential_header(
-    scheme: &CredentialScheme,
-    secret: &Secret,
-) -> Result<Option<(HeaderName, HeaderValue)>, RequestError> {
-    let (name, value) = match scheme {
-        CredentialScheme::Bearer => (AUTHORIZATION, format!("Bearer {}", secret.expose())),
-        CredentialScheme::Header(name) => (
-            HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| RequestError::Header(name.clone()))?,
-            secret.expose().to_owned(),
-        ),
-        // Refused when the provider was loaded, see `snapshot.rs`.
-        CredentialScheme::AwsSigv4(_) | CredentialScheme::GoogleOauth => return Ok(None),
-        CredentialScheme::Query(_) | CredentialScheme::None => return Ok(None),
-    };
-    let mut value = HeaderValue::try_from(value).map_err(|_| RequestError::Credential)?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
-}
-
-/// The base URL with `path` below it.
-fn join(base: &BaseUrl, path: &str) -> Result<Uri, RequestError> {
-    let refused = || RequestError::Path(path.to_owned());
-    if !is_below(path) {
-        return Err(refused());
-    }
-    let joined: PathAndQuery = format!("{}{path}", base.path).parse().map_err(|_| refused())?;
-    Uri::builder()
-        .scheme(base.scheme.clone())
-        .authority(base.authority.clone())
-        .path_and_query(joined)
-        .build()
-        .map_err(|_| refused())
-}
-
-/// Starts with one slash and has no segment that climbs, however it is encoded.
-fn is_below(path: &str) -> bool {
-    let only_path = path.split(['?', '#']).next().unwrap_or_default();
-    let decoded =
-        only_path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
-    path.starts_with('/')
-        && !path.contains('#')
-        && !decoded.contains("//")
-        && !decoded.contains('\\')
-        && decoded.split('/').all(|segment| segment != ".." && segment != ".")
-        && path.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn with_query(uri: &Uri, name: &str, secret: &Secret) -> Result<Uri, RequestError> {
-    let mut encoded = String::new();
-    for byte in secret.expose().bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
+fn with_query(uri: &Uri, name: &str, secret: &Secret) -> Option<Uri> {
+    let value = utf8_percent_encode(secret.expose(), QUERY_VALUE);
     let separator = if uri.query().is_some() { '&' } else { '?' };
     let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = format!("{path}{separator}{name}={value}");
     let mut parts = uri.clone().into_parts();
-    let path = format!("{path}{separator}{name}={encoded}");
-    parts.path_and_query = Some(path.parse().map_err(|_| RequestError::Credential)?);
-    Uri::from_parts(parts).map_err(|_| RequestError::Credential)
+    parts.path_and_query = Some(path.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]
@@ -171,56 +191,10 @@ fn with_query(uri: &Uri, name: &str, secret: &Secret) -> Result<Uri, RequestErro
 mod tests {
     use super::*;
 
-    fn base() -> BaseUrl {
-        BaseUrl {
-            scheme: http::uri::Scheme::HTTPS,
-            authority: "api.example:8443".parse().unwrap(),
-            path: "/v1".into(),
-        }
-    }
-
     #[test]
-    fn no_path_leaves_the_base_url() {
-        for path in ["/chat/completions", "/models/a:generate?alt=sse", "/a/b%20c"] {
-            let uri = join(&base(), path).unwrap();
-            assert_eq!(uri.authority().unwrap(), "api.example:8443");
-            assert!(uri.path().starts_with("/v1/"), "{uri}");
-        }
-        for path in [
-            "chat",
-            "//evil.example/x",
-            "/../admin",
-            "/a/../../b",
-            "/%2e%2e/admin",
-            "/a%2f..%2fb",
-            "/a/./b",
-            "http://evil.example/",
-            "@evil.example/",
-            "/a\\..\\b",
-            "/a b",
-            "/a\r\nx: y",
-            "/a#b",
-            "/a%5c..%5cb",
-        ] {
-            assert!(join(&base(), path).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn an_adapter_cannot_set_identity_destination_or_framing() {
-        for name in ["Host", "authorization", "content-length", "x-forwarded-for", "bad name"] {
-            let header = Header { name: name.into(), value: "x".into() };
-            let parts =
-                Parts { method: "POST", path: "/x", headers: &[header], body: Bytes::new() };
-            let refused = assemble(
-                "p",
-                Some(&base()),
-                &[],
-                &CredentialScheme::None,
-                &Credential::None,
-                parts,
-            );
-            assert!(matches!(refused, Err(RequestError::Header(_))), "{name}");
-        }
+    fn a_secret_in_a_query_is_escaped_and_stands_last() {
+        let uri: Uri = "https://a.example/v1/x?alt=sse".parse().unwrap();
+        let with = with_query(&uri, "key", &Secret::new("a&b=c/ü")).unwrap();
+        assert_eq!(with, "https://a.example/v1/x?alt=sse&key=a%26b%3Dc%2F%C3%BC");
     }
 }

@@ -8,7 +8,7 @@ use super::super::address::origin;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{Isolation, Limits};
+use super::super::{Isolation, Limits, UnsupportedParams};
 use super::provider::secret_reference;
 
 /// Forty times what a provider adapter uses on a large request.
@@ -61,6 +61,7 @@ pub(in super::super) struct WrittenSink {
 /// `[keys.NAME]`.
 pub(in super::super) struct WrittenKey {
     pub(in super::super) secret: Option<Located<SecretReference>>,
+    pub(in super::super) unsupported_params: Option<UnsupportedParams>,
 }
 
 pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
@@ -69,7 +70,8 @@ pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
         let message = "no secret; expected secret = \"env:NAME\" or \"file:PATH\"";
         table.report(table.spot().error(message));
     }
-    WrittenKey { secret }
+    let unsupported = table.choice("unsupported_params", &UnsupportedParams::NAMES);
+    WrittenKey { secret, unsupported_params: unsupported.map(|policy| policy.value) }
 }
 
 pub(super) fn read_sink(table: &Table<'_>) -> WrittenSink {

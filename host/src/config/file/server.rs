@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::{
-    Admin, Auth, Content, Journal, OnDisconnect, PluginHost, Server, SyncMode, WhenFull,
+    Admin, Auth, Bounds, Content, Journal, OnDisconnect, PluginHost, Server, StructuredOutput,
+    SyncMode, UnsupportedParams, WhenFull,
 };
 
 /// Data plane: this machine only, so that a first start exposes nothing.
@@ -53,6 +54,11 @@ const INSTANCES: u64 = 1000;
 /// Each instance reserves 4 GiB of addresses: this many fill a third of the 128 TiB there are.
 const MOST_INSTANCES: u64 = 10_000;
 
+/// Each costs a whole call, so nobody pays for one without having asked for it.
+const REASKS: u64 = 0;
+/// What did not help three times does not help.
+const MOST_REASKS: u64 = 3;
+
 /// `[server]`, before it is known whether there are client keys.
 pub(in super::super) struct WrittenServer {
     /// `auth` holds a placeholder until `resolve.rs` decides.
@@ -84,8 +90,31 @@ pub(super) fn read_server(table: &Table<'_>) -> WrittenServer {
         keep_alive_comment: (comment > Duration::ZERO).then_some(comment),
         max_connections: bytes(max_connections),
         on_disconnect,
+        json: read_bounds(table),
+        unsupported_params: table.choice_or(
+            "unsupported_params",
+            ("drop-and-report", UnsupportedParams::DropAndReport),
+            &[("reject", UnsupportedParams::Reject), ("ignore", UnsupportedParams::Ignore)],
+        ),
     };
     WrittenServer { values, auth, listen: listen.spot }
+}
+
+fn read_bounds(table: &Table<'_>) -> Bounds {
+    let default = Bounds::default();
+    let bound = |key, range, default: usize| bytes(table.integer_or(key, range, default as u64));
+    Bounds {
+        max_depth: bound("json_max_depth", 8..=100, default.max_depth),
+        max_values: bound("json_max_values", 100..=100_000_000, default.max_values),
+    }
+}
+
+pub(super) fn read_structured_output(table: &Table<'_>) -> StructuredOutput {
+    let reasks = table.integer_or("max_reasks", 0..=MOST_REASKS, REASKS);
+    StructuredOutput {
+        repair: table.boolean("repair", true),
+        max_reasks: u32::try_from(reasks).unwrap_or(u32::MAX),
+    }
 }
 
 pub(super) fn read_admin(table: &Table<'_>) -> Located<Admin> {

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::super::file::provider::WrittenProvider;
 use super::super::nearest::advice;
 use super::super::preset::Preset;
 use super::super::problem::Located;
-use super::super::secret::SecretError;
+use super::super::secret::{SecretError, SecretReference};
 use super::super::{BaseUrl, Credential, Provider};
 use super::Resolver;
 use super::plugin::{Kind, Plugins};
@@ -36,6 +38,21 @@ impl Resolver<'_> {
             .collect()
     }
 
+    /// The name of a provider that is there.
+    pub(super) fn provider_named(
+        &self,
+        written: Option<Located<String>>,
+        providers: &BTreeMap<String, Resolved>,
+    ) -> Option<String> {
+        let name = written?;
+        if !providers.contains_key(&name.value) {
+            let advice = advice(&name.value, providers.keys().map(String::as_str));
+            let message = format!("no provider {:?}; {advice}", name.value);
+            self.report(name.spot.error(message));
+        }
+        Some(name.value)
+    }
+
     fn provider(
         &mut self,
         name: &str,
@@ -51,23 +68,21 @@ impl Resolver<'_> {
         if let Some(plugin) = &plugin {
             plugins.require(plugin, Kind::Provider);
         }
-        let is_moved = match (&written.base_url, preset.and_then(|preset| preset.base_url.as_ref()))
-        {
+        let mut settings = preset.map(|preset| preset.settings.clone()).unwrap_or_default();
+        settings.extend(written.settings.clone());
+        let own = preset.and_then(|preset| self.preset_url(&written, preset, &settings));
+        let is_moved = match (&written.base_url, &own) {
             (Some(written), Some(preset)) => written.value.origin() != preset.origin(),
-            _ => false,
+            (Some(_), None) => preset.is_some_and(|preset| preset.base_url_template.is_some()),
+            (None, _) => false,
         };
-        let base_url = match &written.base_url {
-            Some(url) => Some(url.value.clone()),
-            None => preset.and_then(|preset| preset.base_url.clone()),
-        };
+        let base_url = written.base_url.as_ref().map(|url| url.value.clone()).or(own);
         let is_missing = base_url.is_none() && !written.is_incomplete;
         if is_missing && preset.is_some_and(|preset| preset.requires_base_url) {
             let message = "no base_url; expected one, such as \"http://127.0.0.1:8000/v1\"";
             self.report(written.spot.error(message));
         }
         let credential = self.credential(&written, preset, base_url.as_ref(), is_moved);
-        let mut settings = preset.map(|preset| preset.settings.clone()).unwrap_or_default();
-        settings.extend(written.settings);
         let provider = Provider {
             plugin: plugin.map(|plugin| plugin.value).unwrap_or_default(),
             base_url,
@@ -107,6 +122,39 @@ impl Resolver<'_> {
         None
     }
 
+    /// The preset's own URL, the settings put in where it leaves room for them.
+    fn preset_url(
+        &self,
+        written: &WrittenProvider,
+        preset: &Preset,
+        settings: &Map<String, Value>,
+    ) -> Option<BaseUrl> {
+        let Some(template) = &preset.base_url_template else { return preset.base_url.clone() };
+        if written.base_url.is_some() {
+            return None;
+        }
+        let mut url = template.clone();
+        for (key, value) in settings {
+            // Nothing that could be more than one label or segment.
+            let plain = |text: &&str| {
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            };
+            if let Some(value) = value.as_str().filter(plain) {
+                url = url.replace(&format!("{{{key}}}"), value);
+            }
+        }
+        if let Some((_, rest)) = url.split_once('{') {
+            let key = rest.split('}').next().unwrap_or_default();
+            let message = format!(
+                "no settings.{key}; expected letters, digits and dashes for {template:?}, or a \
+                 base_url"
+            );
+            self.report(written.spot.error(message));
+            return None;
+        }
+        url.parse().ok()
+    }
+
     fn credential(
         &mut self,
         written: &WrittenProvider,
@@ -115,6 +163,9 @@ impl Resolver<'_> {
         is_moved: bool,
     ) -> Credential {
         if let Some(reference) = &written.credential {
+            if reference.value == SecretReference::Ambient {
+                return Credential::Ambient;
+            }
             let Some(secret) = self.secret(reference.clone()) else {
                 return Credential::Missing(reference.value.clone());
             };
@@ -137,6 +188,9 @@ impl Resolver<'_> {
             );
             self.report(written.spot.notice(message));
             return Credential::None;
+        }
+        if *reference == SecretReference::Ambient {
+            return Credential::Ambient;
         }
         match reference.fetch(self.environment) {
             Ok(secret) => Credential::Present(secret),

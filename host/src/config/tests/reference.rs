@@ -48,13 +48,15 @@ fn the_reference_names_every_preset_and_its_variable() {
     for (name, preset) in &catalog.presets {
         let row = REFERENCE.lines().find(|line| line.starts_with(&format!("| {name} |")));
         let row = row.unwrap_or_else(|| panic!("no row for {name}"));
-        if let Some(url) = &preset.base_url {
+        let url = preset.base_url.as_ref().map(ToString::to_string);
+        if let Some(url) = url.or_else(|| preset.base_url_template.clone()) {
             assert!(row.contains(&format!("`{url}`")), "{name}");
         }
         match &preset.credential {
             Some(SecretReference::Environment(variable)) => {
                 assert!(row.contains(&format!("`{variable}`")), "{name}");
             }
+            Some(SecretReference::Ambient) => assert!(row.ends_with("| `ambient` |"), "{name}"),
             _ => assert!(row.ends_with("| – |"), "{name}"),
         }
     }

@@ -55,7 +55,14 @@ fn every_preset_is_a_provider_without_further_words() {
             true => "base_url = \"http://127.0.0.1:1/v1\"",
             false => "",
         };
-        let config = config(&format!("[providers.{name}]\n{url}\n"));
+        // What a base URL leaves room for is all that has to be said.
+        let room = preset.base_url_template.iter().flat_map(|url| url.split('{').skip(1));
+        let settings = room
+            .filter_map(|key| Some(format!("{} = \"x\"", key.split_once('}')?.0)))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let written = format!("[providers.{name}]\n{url}\nsettings = {{ {settings} }}\n");
+        let config = config(&written);
         let provider = &config.providers[name];
         assert!(config.plugins.contains_key(&provider.plugin), "{name}");
         assert_eq!(provider.base_url.is_none(), provider.plugin == "provider-sim", "{name}");

@@ -1,0 +1,233 @@
+//! What the gateway itself decides on, read from a body without unfolding it.
+//!
+//! Borrowing and lenient: only the keys named here are looked at. Where one has the wrong
+//! type, the dialect's full codec is asked for the place to name.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::Dialect;
+
+/// A request, as far as the gateway looks into it.
+#[derive(Debug, Default)]
+pub struct Head {
+    pub model: String,
+    pub stream: bool,
+    /// The client wants usage at the end of the stream.
+    pub stream_usage: bool,
+    pub max_output_tokens: Option<u64>,
+    pub uses_tools: bool,
+    pub uses_images: bool,
+    pub uses_json_schema: bool,
+    /// Same text, same conversation.
+    pub session: Option<String>,
+    /// The turn before, where the client leaves the conversation to us.
+    pub previous_response: Option<String>,
+    /// Where a conversation is that has no turn.
+    pub empty: Option<&'static str>,
+}
+
+/// Reads the head.
+///
+/// # Errors
+/// Not JSON, or a key of the wrong type.
+pub fn read(dialect: Dialect, body: &[u8]) -> Result<Head, serde_json::Error> {
+    Ok(match dialect {
+        Dialect::OpenaiChat => chat(serde_json::from_slice(body)?),
+        Dialect::OpenaiCompletions => completions(serde_json::from_slice(body)?),
+        Dialect::OpenaiResponses => responses(serde_json::from_slice(body)?),
+        Dialect::OpenaiEmbeddings => embeddings(serde_json::from_slice(body)?),
+        Dialect::AnthropicMessages | Dialect::AnthropicCountTokens => {
+            messages(serde_json::from_slice(body)?)
+        }
+    })
+}
+
+#[derive(Deserialize)]
+struct Typed<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+}
+
+impl Typed<'_> {
+    fn is_schema(self) -> bool {
+        self.kind.is_some_and(|kind| kind == "json_schema")
+    }
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct ChatHead<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    tools: Option<Vec<IgnoredAny>>,
+    #[serde(borrow)]
+    response_format: Option<Typed<'a>>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    prompt_cache_key: Option<Cow<'a, str>>,
+}
+
+fn chat(head: ChatHead<'_>) -> Head {
+    Head {
+        model: head.model.into_owned(),
+        stream: head.stream.unwrap_or(false),
+        stream_usage: wants_usage(head.stream_options),
+        max_output_tokens: head.max_completion_tokens.or(head.max_tokens),
+        uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
+        uses_images: head.messages.iter().any(|message| message.get().contains("\"image_url\"")),
+        uses_json_schema: head.response_format.is_some_and(Typed::is_schema),
+        session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
+        empty: head.messages.is_empty().then_some("messages"),
+        ..Head::default()
+    }
+}
+
+#[derive(Deserialize)]
+struct CompletionsHead<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[expect(dead_code, reason = "must be there")]
+    #[serde(borrow)]
+    prompt: &'a RawValue,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<u64>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+}
+
+fn completions(head: CompletionsHead<'_>) -> Head {
+    Head {
+        model: head.model.into_owned(),
+        stream: head.stream.unwrap_or(false),
+        stream_usage: wants_usage(head.stream_options),
+        max_output_tokens: head.max_tokens,
+        session: head.user.map(Cow::into_owned),
+        ..Head::default()
+    }
+}
+
+#[derive(Deserialize)]
+struct ResponsesHead<'a> {
+    /// Absent where a stored prompt names it.
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    stream: Option<bool>,
+    max_output_tokens: Option<u64>,
+    tools: Option<Vec<IgnoredAny>>,
+    #[serde(borrow)]
+    text: Option<ResponsesText<'a>>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    prompt_cache_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    previous_response_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct ResponsesText<'a> {
+    #[serde(borrow)]
+    format: Option<Typed<'a>>,
+}
+
+fn responses(head: ResponsesHead<'_>) -> Head {
+    let input = head.input.map_or("", RawValue::get);
+    Head {
+        model: head.model.map(Cow::into_owned).unwrap_or_default(),
+        stream: head.stream.unwrap_or(false),
+        stream_usage: true,
+        max_output_tokens: head.max_output_tokens,
+        uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
+        uses_images: input.contains("\"input_image\""),
+        uses_json_schema: head.text.and_then(|text| text.format).is_some_and(Typed::is_schema),
+        session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
+        previous_response: head.previous_response_id.map(Cow::into_owned),
+        empty: None,
+    }
+}
+
+#[derive(Deserialize)]
+struct EmbeddingsHead<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[expect(dead_code, reason = "must be there")]
+    #[serde(borrow)]
+    input: &'a RawValue,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+}
+
+fn embeddings(head: EmbeddingsHead<'_>) -> Head {
+    Head {
+        model: head.model.into_owned(),
+        session: head.user.map(Cow::into_owned),
+        ..Head::default()
+    }
+}
+
+#[derive(Deserialize)]
+struct MessagesHead<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+    stream: Option<bool>,
+    max_tokens: Option<u64>,
+    tools: Option<Vec<IgnoredAny>>,
+    #[serde(borrow)]
+    output_config: Option<OutputConfig<'a>>,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Deserialize)]
+struct OutputConfig<'a> {
+    #[serde(borrow)]
+    format: Option<Typed<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
+}
+
+fn messages(head: MessagesHead<'_>) -> Head {
+    Head {
+        model: head.model.into_owned(),
+        stream: head.stream.unwrap_or(false),
+        stream_usage: true,
+        max_output_tokens: head.max_tokens,
+        uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
+        uses_images: head.messages.iter().any(|message| message.get().contains("\"image\"")),
+        uses_json_schema: head
+            .output_config
+            .and_then(|config| config.format)
+            .is_some_and(Typed::is_schema),
+        session: head.metadata.and_then(|metadata| metadata.user_id).map(Cow::into_owned),
+        empty: head.messages.is_empty().then_some("messages"),
+        ..Head::default()
+    }
+}
+
+fn wants_usage(options: Option<StreamOptions>) -> bool {
+    options.and_then(|options| options.include_usage).unwrap_or(false)
+}

@@ -1,0 +1,161 @@
+//! Responses as objects that outlive their call: `previous_response_id` and
+//! `GET /v1/responses/{id}`, served from the store.
+//!
+//! Only for responses that this gateway made itself, out of an answer in another dialect:
+//! their ids are `resp_` and the inference's. Responses that a provider made are kept there,
+//! under the provider's own ids, and named to it unchanged. The expanded conversation becomes
+//! the call's body, so that it is recorded whole and one look is enough the next time.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use torana_wire::chat;
+use torana_wire::openai::Identity;
+use uuid::Uuid;
+
+use super::decode::Call;
+use super::patch::patch;
+use super::reply::{self, ReplyBody};
+use super::{inferences, record};
+use crate::dialect::{Dialect, encode};
+use crate::error::Cause;
+use crate::gateway::Gateway;
+use crate::snapshot::Snapshot;
+
+const PREFIX: &str = "resp_";
+
+/// The id that a response of ours has.
+pub fn response_id(inference: Uuid) -> String {
+    format!("{PREFIX}{}", inference.simple())
+}
+
+/// The inference that a response of ours was; `None` for ids of a provider's.
+fn inference_id(response: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(response.strip_prefix(PREFIX)?).ok()?;
+    // Providers' ids may be hexadecimal as well, but are no UUIDs of this version.
+    (id.get_version_num() == 7 && response == response_id(id)).then_some(id)
+}
+
+/// Puts the conversation before this turn into the call's body. Says whether it did.
+///
+/// # Errors
+/// A response of ours that is not there, or not with its content.
+pub async fn expand(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    call: &mut Call,
+) -> Result<bool, Cause> {
+    let Some(previous) = call.previous_response.clone() else { return Ok(false) };
+    let Some(id) = inference_id(&previous) else { return Ok(false) };
+    let turn = Turn::load(gateway, snapshot, id).await?.ok_or_else(|| {
+        let param = Some("previous_response_id");
+        Cause::UnknownResponse { id: previous.clone(), param }
+    })?;
+    let new: Value = serde_json::from_slice(&call.body).map_err(Cause::InvalidJson)?;
+    let mut items = items(turn.request.get("input"));
+    items.extend(turn.output(id));
+    items.extend(self::items(new.get("input")));
+    let input = Value::Array(items).to_string();
+    let patches: [(&str, Option<&[u8]>); 2] =
+        [("input", Some(input.as_bytes())), ("previous_response_id", None)];
+    call.body = Bytes::from(patch(&call.body, &patches).map_err(Cause::InvalidJson)?);
+    call.previous_response = None;
+    Ok(true)
+}
+
+/// A response of ours as it was given; `None` for one that lives at a provider.
+///
+/// # Errors
+/// It is ours, but not there or not with its content.
+pub async fn response(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    id: &str,
+) -> Result<Option<Response<ReplyBody>>, Cause> {
+    let Some(inference) = inference_id(id) else { return Ok(None) };
+    let turn = Turn::load(gateway, snapshot, inference)
+        .await?
+        .ok_or_else(|| Cause::UnknownResponse { id: id.to_owned(), param: None })?;
+    Ok(Some(reply::json(StatusCode::OK, turn.encoded(inference))))
+}
+
+/// A recorded call of the Responses route.
+struct Turn {
+    model: String,
+    created: u64,
+    request: Value,
+    response: chat::Response,
+}
+
+impl Turn {
+    async fn load(gateway: &Gateway, snapshot: &Snapshot, id: Uuid) -> Result<Option<Self>, Cause> {
+        #[derive(Deserialize)]
+        struct Row {
+            dialect: String,
+            model: String,
+            time_unix_ms: u64,
+            outcome: String,
+            request: Option<Value>,
+            response: Option<chat::Response>,
+        }
+        let Some(row) = inferences::find(gateway, snapshot, &id.to_string()).await? else {
+            return Ok(None);
+        };
+        let row: Row = serde_json::from_slice(&row)
+            .map_err(|error| Cause::StoreUnavailable(format!("its row is not ours: {error}")))?;
+        let ours = row.dialect == Dialect::OpenaiResponses.as_str() && row.outcome == record::OK;
+        Ok(match (row.request, row.response) {
+            (Some(request), Some(response))
+                if ours && request.get("store") != Some(&Value::Bool(false)) =>
+            {
+                let created = row.time_unix_ms / 1_000;
+                Some(Self { model: row.model, created, request, response })
+            }
+            _ => None,
+        })
+    }
+
+    fn encoded(&self, id: Uuid) -> Vec<u8> {
+        let id = response_id(id);
+        let identity = Identity { id: &id, model: &self.model, created: self.created };
+        let body = self.request.to_string();
+        encode::whole(Dialect::OpenaiResponses, &self.response, &identity, body.as_bytes())
+    }
+
+    /// The items that the answer gave.
+    fn output(&self, id: Uuid) -> Vec<Value> {
+        let response: Value = serde_json::from_slice(&self.encoded(id)).unwrap_or_default();
+        items(response.get("output"))
+    }
+}
+
+/// Input in its long form.
+fn items(input: Option<&Value>) -> Vec<Value> {
+    match input {
+        Some(Value::Array(items)) => items.clone(),
+        Some(Value::String(text)) => vec![json!({ "role": "user", "content": text })],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_of_ours_are_taken_for_ours() {
+        let id = Uuid::now_v7();
+        assert_eq!(inference_id(&response_id(id)).unwrap(), id);
+        for foreign in [
+            "resp_677efb5139a88190b512bc3fef8e535d",
+            "resp_",
+            "response_id",
+            &format!("resp_{id}"),
+            &id.simple().to_string(),
+        ] {
+            assert_eq!(inference_id(foreign), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! From a path to what it means. Nothing later looks at the path again.
+//!
+//! Every route stands under `/v1` and, for clients that were configured for another gateway,
+//! under `/openai/v1` as well.
+
+use http::Method;
+
+use crate::dialect::Dialect;
+use crate::error::Cause;
+
+/// The routes of the data plane, as documented in `docs/operating.md`.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/messages/count_tokens"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/{model}"),
+    ("DELETE", "/v1/models/{model}"),
+    ("GET", "/v1/inferences"),
+    ("GET", "/v1/inferences/{id}"),
+    ("GET", "/v1/responses/{id}"),
+    ("DELETE", "/v1/responses/{id}"),
+    ("POST", "/v1/responses/{id}/cancel"),
+    ("GET", "/v1/responses/{id}/input_items"),
+    ("POST", "/v1/responses/compact"),
+    ("POST", "/v1/responses/input_tokens"),
+    ("GET", "/v1/chat/completions"),
+    ("GET", "/v1/chat/completions/{id}"),
+    ("POST", "/v1/chat/completions/{id}"),
+    ("DELETE", "/v1/chat/completions/{id}"),
+    ("GET", "/v1/chat/completions/{id}/messages"),
+];
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    Infer(Dialect),
+    Models,
+    Model(String),
+    Inferences,
+    Inference(String),
+    /// A response that this gateway may have given itself.
+    Response(String),
+    /// An object that lives at a provider; the path below `/v1`.
+    Resource(String),
+}
+
+/// Understands a method and a path.
+///
+/// # Errors
+/// No such route, or not with this method.
+pub fn parse(method: &Method, path: &str) -> Result<Route, Cause> {
+    let below = path.strip_prefix("/openai").unwrap_or(path).strip_prefix("/v1/");
+    let found = below.and_then(|below| {
+        let segments: Vec<&str> = below.split('/').collect();
+        route(method, below, &segments)
+    });
+    found.ok_or_else(|| refuse(method, path, below))
+}
+
+fn route(method: &Method, below: &str, segments: &[&str]) -> Option<Route> {
+    let post = method == Method::POST;
+    let get = method == Method::GET || method == Method::HEAD;
+    let delete = method == Method::DELETE;
+    let resource = || Some(Route::Resource(format!("/{below}")));
+    match segments {
+        ["chat", "completions"] if post => Some(Route::Infer(Dialect::OpenaiChat)),
+        ["completions"] if post => Some(Route::Infer(Dialect::OpenaiCompletions)),
+        ["responses"] if post => Some(Route::Infer(Dialect::OpenaiResponses)),
+        ["embeddings"] if post => Some(Route::Infer(Dialect::OpenaiEmbeddings)),
+        ["messages"] if post => Some(Route::Infer(Dialect::AnthropicMessages)),
+        ["messages", "count_tokens"] if post => Some(Route::Infer(Dialect::AnthropicCountTokens)),
+        ["models"] if get => Some(Route::Models),
+        ["models", model @ ..] if get => Some(Route::Model(decoded(&model.join("/")))),
+        ["models", _] if delete => resource(),
+        ["inferences"] if get => Some(Route::Inferences),
+        ["inferences", id] if get => Some(Route::Inference((*id).to_owned())),
+        ["responses", "compact" | "input_tokens"] => post.then(resource).flatten(),
+        ["responses", id] if get => Some(Route::Response((*id).to_owned())),
+        ["responses", _] if delete => resource(),
+        ["responses", _, "cancel"] if post => resource(),
+        ["responses", _, "input_items"] if get => resource(),
+        ["chat", "completions"] if get => resource(),
+        ["chat", "completions", _] if get || post || delete => resource(),
+        ["chat", "completions", _, "messages"] if get => resource(),
+        _ => None,
+    }
+}
+
+/// SDKs percent-encode the slash of `provider/model`.
+fn decoded(segment: &str) -> String {
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+/// The path exists with other methods, or not at all.
+fn refuse(method: &Method, path: &str, below: Option<&str>) -> Cause {
+    let segments: Vec<&str> = below.unwrap_or_default().split('/').collect();
+    let allowed = match segments.as_slice() {
+        ["chat", "completions"] => "GET, POST",
+        ["completions" | "responses" | "embeddings" | "messages"] => "POST",
+        ["messages", "count_tokens"] | ["responses", "compact" | "input_tokens"] => "POST",
+        ["models" | "inferences"] | ["inferences", _] => "GET",
+        ["models", _] | ["responses", _] => "GET, DELETE",
+        ["models", ..] => "GET",
+        ["responses", _, "cancel"] => "POST",
+        ["responses", _, "input_items"] | ["chat", "completions", _, "messages"] => "GET",
+        ["chat", "completions", _] => "GET, POST, DELETE",
+        _ => {
+            return Cause::NoRoute { method: method.to_string(), path: path.to_owned() };
+        }
+    };
+    Cause::MethodNotAllowed { method: method.to_string(), path: path.to_owned(), allowed }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_route_is_understood_under_both_prefixes() {
+        for (method, path) in ROUTES {
+            let method: Method = method.parse().unwrap();
+            let path = path.replace("{id}", "x_1").replace("{model}", "m");
+            let route = parse(&method, &path).unwrap();
+            assert_eq!(parse(&method, &format!("/openai{path}")).unwrap(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_told_what_is_allowed_and_other_paths_that_there_is_nothing() {
+        for (_, path) in ROUTES {
+            let path = path.replace("{id}", "x_1").replace("{model}", "m");
+            let refused = parse(&Method::PATCH, &path);
+            assert!(matches!(refused, Err(Cause::MethodNotAllowed { .. })), "{path}");
+        }
+        for path in ["/", "", "/v1", "/v1/", "/v2/models", "/openai/models", "/v1/chat", "/v1//"] {
+            let refused = parse(&Method::GET, path);
+            assert!(matches!(refused, Err(Cause::NoRoute { .. })), "{path}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn models_may_have_slashes() {
+        let route = parse(&Method::GET, "/v1/models/openai/gpt-5").unwrap();
+        assert_eq!(route, Route::Model("openai/gpt-5".into()));
+        assert_eq!(parse(&Method::GET, "/v1/models/openai%2Fgpt-5").unwrap(), route);
+    }
+}
