@@ -8,6 +8,12 @@
 //! | `provider` | a scripted provider on a local port that records what it is asked |
 //! | `script` | what such a provider does with a request, step by step |
 //! | `openai` | OpenAI-shaped bodies and streams for scripts |
+//! | `anthropic` | the same in Anthropic's shape |
+//! | `dialects` | requests and answers of every client dialect |
+//! | `mutate` | bodies with something wrong in them, the same ones every time |
+//! | `obliging` | a provider that does as it is asked: calls the tool, fits the schema |
+//! | `mock_server` | a mock of OpenAI made of its own API description |
+//! | `python`, `process` | real SDKs and their suites, installed and run within bounds |
 //! | `faults` | everything that goes wrong at a provider, as scripts |
 //! | `guest` | test components, and other versions of them |
 //! | `load` | clients that keep asking while something else happens |
@@ -19,16 +25,23 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "test harness")]
 
+pub mod anthropic;
 pub mod chat;
 pub mod client;
 mod connection;
+pub mod dialects;
 pub mod eventually;
 pub mod faults;
 pub mod gateway;
 pub mod guest;
 pub mod load;
+pub mod mock_server;
+pub mod mutate;
+pub mod obliging;
 pub mod openai;
+pub mod process;
 pub mod provider;
+pub mod python;
 pub mod script;
 
 /// The repository.

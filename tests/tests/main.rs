@@ -5,14 +5,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod anthropic_sdk;
+mod bad_bodies;
 mod bad_input;
+mod dialects;
 mod interface;
 mod invented_wire;
+mod langchain_suite;
 mod life_of_request;
 mod openai_sdk;
+mod openai_suite;
 mod plugin_containment;
 mod plugin_loading;
 mod reload;
+mod schemathesis;
 mod setup;
 mod shutdown;
 mod streaming;

@@ -1,50 +1,45 @@
-//! The openai Python package, installed from the registry, talks to the gateway.
+//! The openai Python package, installed from the registry, talks to the gateway: to a provider
+//! of its own dialect, forwarded and translated, and to one of Anthropic's.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::time::Duration;
 
-use torana_tests::gateway::{Config, Folder, Gateway, both};
+use torana_tests::gateway::{Config, Folder, Gateway};
+use torana_tests::obliging;
 use torana_tests::openai;
+use torana_tests::process::Missing;
 use torana_tests::provider::{Asked, Provider};
+use torana_tests::python::Python;
 use torana_tests::script::Script;
 
 use crate::setup::{SINK, compatible};
 
-const PACKAGE: &str = "openai==3.54.0";
-
-/// Why the package is not there. On CI that is a failure: a skipped test proves nothing.
-struct Missing(String);
+/// Ten times what it takes.
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn openai_package_chats_streams_calls_tools_and_understands_errors() {
-    let python = match install() {
-        Ok(python) => python,
-        Err(Missing(why)) if std::env::var_os("CI").is_some() => panic!("{PACKAGE}: {why}"),
-        Err(Missing(why)) => {
-            eprintln!("skipped: {PACKAGE} cannot be installed: {why}");
-            return;
-        }
-    };
+    let Some(python) = Missing::or_skip(Python::install(), "the openai package") else { return };
     let provider = Provider::start(respond);
+    let obliging = Provider::start(obliging::openai);
+    let anthropic = Provider::start(obliging::anthropic);
     let tables = compatible("forwarded", &provider.url(), "")
         + &compatible("translated", &provider.url(), "forward = false")
         + "[models.forwarded]\nendpoints = [\"forwarded/scripted\"]\n\
            [models.translated]\nendpoints = [\"translated/scripted\"]\n\
            [models.broken]\nendpoints = [\"forwarded/broken\"]\n\
            [models.limited]\nendpoints = [\"forwarded/limited\"]\n\
+           [models.obliging]\nendpoints = [\"obliging/scripted\"]\n\
+           [models.crossed]\nendpoints = [\"anthropic/scripted\"]\n\
            [keys.team]\nsecret = \"env:CLIENT_KEY\"\n"
         + SINK;
+    let tables = tables
+        + &compatible("obliging", &obliging.url(), "")
+        + &format!("[providers.anthropic]\nbase_url = \"{}\"\n", anthropic.url())
+        + "credential = \"env:CLIENT_KEY\"\n";
     let folder = Folder::new(&Config::new(tables));
     let gateway = Gateway::start_in(folder, &[("CLIENT_KEY", "sk-team")]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/openai_sdk.py");
-    let output = Command::new(python)
-        .arg(script)
-        .arg(format!("http://{}/v1", gateway.address()))
-        .arg("sk-team")
-        .arg(openai::TEXT)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", both(&output));
+    let url = format!("http://{}/v1", gateway.address());
+    python.script("openai_sdk.py", &[&url, "sk-team", openai::TEXT, obliging::THOUGHT], LIMIT);
 }
 
 fn respond(asked: &Asked) -> Script {
@@ -59,30 +54,5 @@ fn respond(asked: &Asked) -> Script {
         }
         _ if body["tools"].is_array() => openai::respond_with_tools(asked),
         _ => openai::respond(asked),
-    }
-}
-
-/// A virtual environment that is kept between runs.
-fn install() -> Result<PathBuf, Missing> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PACKAGE.replace("==", "-"));
-    let python = folder.join("bin/python");
-    let has_package = |python: &Path| {
-        let run = Command::new(python).args(["-c", "import openai"]).output();
-        run.is_ok_and(|output| output.status.success())
-    };
-    if has_package(&python) {
-        return Ok(python);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE];
-    run(Command::new(&python).args(pip))?;
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<Output, Missing> {
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(output),
-        Ok(output) => Err(Missing(both(&output))),
-        Err(error) => Err(Missing(error.to_string())),
     }
 }

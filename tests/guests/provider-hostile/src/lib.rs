@@ -10,7 +10,6 @@ use torana_plugin_sdk::bindings::provider::exports::torana::provider::adapter;
 use torana_plugin_sdk::chat::{Block, FinishReason, Request, Response};
 use torana_plugin_sdk::provider::{
     Built, Component, CredentialScheme, Endpoint, Frame, HttpRequest, Info, Provider, StreamParser,
-    Wire,
 };
 use torana_plugin_sdk::{BlockKind, CallError, SettingsError, StreamEvent, Usage, log};
 
@@ -31,7 +30,7 @@ impl Provider for Hostile {
 
     fn describe(settings: &Settings) -> Result<Info, SettingsError> {
         misbehave(&settings.describe);
-        Ok(Info::new(Wire::Custom, CredentialScheme::None))
+        Ok(Info::new([], CredentialScheme::None))
     }
 
     fn build(endpoint: &Endpoint<Settings>, _: Request) -> Result<Built, CallError> {

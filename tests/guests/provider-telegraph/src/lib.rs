@@ -18,7 +18,7 @@ use serde::Deserialize;
 use torana_plugin_sdk::chat::{Block, FinishReason, Request, Response, Role};
 use torana_plugin_sdk::provider::{
     Built, CredentialScheme, Endpoint, Frame, Framing, HttpRequest, HttpResponse, Info, Provider,
-    StreamParser, Wire,
+    StreamParser,
 };
 use torana_plugin_sdk::{
     BlockKind, CallError, CallErrorKind, Header, SettingsError, StreamEvent, Usage,
@@ -64,7 +64,7 @@ impl Provider for Telegraph {
 
     fn describe(_: &Settings) -> Result<Info, SettingsError> {
         let credential = CredentialScheme::Header("x-telegraph-key".into());
-        Ok(Info { framing: Framing::Ndjson, ..Info::new(Wire::Custom, credential) })
+        Ok(Info { framing: Framing::Ndjson, ..Info::new([], credential) })
     }
 
     fn build(endpoint: &Endpoint<Settings>, request: Request) -> Result<Built, CallError> {
@@ -74,6 +74,7 @@ impl Provider for Telegraph {
             path: path.into(),
             headers: vec![Header::new("content-type", "text/plain")],
             body: write(endpoint, &request)?.into_bytes(),
+            dropped: Vec::new(),
         }))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use torana_plugin_sdk::chat::{Block, FinishReason, Request, Response};
 use torana_plugin_sdk::provider::{
-    Built, CredentialScheme, Endpoint, Info, NoStream, PacedEvent, Provider, Wire,
+    Built, CredentialScheme, Endpoint, Info, NoStream, PacedEvent, Provider,
 };
 use torana_plugin_sdk::{BlockKind, CallError, NoSettings, SettingsError, StreamEvent, Usage};
 
@@ -28,7 +28,7 @@ impl Provider for Versioned {
     type Stream = NoStream;
 
     fn describe(_: &NoSettings) -> Result<Info, SettingsError> {
-        Ok(Info::new(Wire::Custom, CredentialScheme::None))
+        Ok(Info::new([], CredentialScheme::None))
     }
 
     fn build(endpoint: &Endpoint<NoSettings>, request: Request) -> Result<Built, CallError> {

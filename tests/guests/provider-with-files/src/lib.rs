@@ -1,9 +1,7 @@
 //! A provider that reads a file. The gateway has to refuse it when it is loaded, before anything of it runs.
 
 use torana_plugin_sdk::chat::Request;
-use torana_plugin_sdk::provider::{
-    Built, CredentialScheme, Endpoint, Info, NoStream, Provider, Wire,
-};
+use torana_plugin_sdk::provider::{Built, CredentialScheme, Endpoint, Info, NoStream, Provider};
 use torana_plugin_sdk::{CallError, CallErrorKind, NoSettings, SettingsError};
 
 struct Reaching;
@@ -13,7 +11,7 @@ impl Provider for Reaching {
     type Stream = NoStream;
 
     fn describe(_: &NoSettings) -> Result<Info, SettingsError> {
-        Ok(Info::new(Wire::Custom, CredentialScheme::None))
+        Ok(Info::new([], CredentialScheme::None))
     }
 
     fn build(endpoint: &Endpoint<NoSettings>, _: Request) -> Result<Built, CallError> {
