@@ -162,6 +162,10 @@ impl AttemptError {
     /// A word for programs: the provider's own where it has one.
     pub fn code(&self) -> &str {
         match self {
+            // Clients go by this word; where the provider's own body is passed on, its own.
+            Self::Provider { error, body: None } if error.kind == CallErrorKind::ContextLength => {
+                "context_length_exceeded"
+            }
             Self::Provider { error, .. } => {
                 error.provider_code.as_deref().unwrap_or(error.kind.as_str())
             }

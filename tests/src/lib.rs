@@ -9,6 +9,7 @@
 //! | `script` | what such a provider does with a request, step by step |
 //! | `openai` | OpenAI-shaped bodies and streams for scripts |
 //! | `anthropic` | the same in Anthropic's shape |
+//! | `bedrock`, `cohere`, `gemini` | the same in those providers' shapes |
 //! | `dialects` | requests and answers of every client dialect |
 //! | `mutate` | bodies with something wrong in them, the same ones every time |
 //! | `obliging` | a provider that does as it is asked: calls the tool, fits the schema |
@@ -26,13 +27,16 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "test harness")]
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod chat;
 pub mod client;
+pub mod cohere;
 mod connection;
 pub mod dialects;
 pub mod eventually;
 pub mod faults;
 pub mod gateway;
+pub mod gemini;
 pub mod guest;
 pub mod load;
 pub mod mock_server;

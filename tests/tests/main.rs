@@ -22,4 +22,5 @@ mod schemathesis;
 mod setup;
 mod shutdown;
 mod streaming;
+mod translation;
 mod upstream_faults;

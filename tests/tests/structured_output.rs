@@ -128,9 +128,9 @@ fn call_events(call: &Value) -> Vec<String> {
     let mut begun = call.clone();
     begun["index"] = json!(0);
     begun["function"]["arguments"] = json!("");
-    let mut events = vec![chunk(json!({ "role": "assistant", "tool_calls": [begun] }), json!(null))];
-    let arguments: Vec<char> =
-        call["function"]["arguments"].as_str().unwrap().chars().collect();
+    let mut events =
+        vec![chunk(json!({ "role": "assistant", "tool_calls": [begun] }), json!(null))];
+    let arguments: Vec<char> = call["function"]["arguments"].as_str().unwrap().chars().collect();
     for piece in arguments.chunks(3) {
         let function = json!({ "arguments": piece.iter().collect::<String>() });
         let more = json!([{ "index": 0, "function": function }]);
@@ -444,11 +444,8 @@ fn endpoint_that_takes_schemas_itself_may_know_more_of_them() {
     let provider = Provider::start(|asked| obliging(asked, FITTING));
     let gateway = start(&provider, "");
     let lookaround = json!({ "type": "object", "properties": { "a": { "pattern": "(?=a)b" } } });
-    let (reply, text) = answer(
-        &gateway,
-        Dialect::Chat,
-        &asking(Dialect::Chat, "json-schema", false, &lookaround),
-    );
+    let (reply, text) =
+        answer(&gateway, Dialect::Chat, &asking(Dialect::Chat, "json-schema", false, &lookaround));
     assert_eq!(text, FITTING);
     assert_eq!(reply.header(INVALID), None, "what cannot be checked is nobody's fault: {reply}");
     let asked = provider.only_asked().json();
@@ -528,6 +525,27 @@ fn any_object_will_do_where_no_schema_is_given() {
             assert!(reply.header(INVALID).is_none(), "{way}: {reply}");
             let asked = provider.only_asked().json();
             assert!(asked["tools"].is_null(), "{way}: a forced tool would stay empty: {asked:#}");
+        }
+    }
+}
+
+#[test]
+fn answer_that_is_no_object_is_flagged_where_one_was_asked_for() {
+    let provider = Provider::start(|asked| openai::respond_with(asked, "I would rather not."));
+    let gateway = start(&provider, "");
+    for way in WAYS {
+        for stream in [false, true] {
+            let mut body = asking(Dialect::Chat, way, stream, &schema());
+            body["response_format"] = json!({ "type": "json_object" });
+            let (reply, text) = answer(&gateway, Dialect::Chat, &body);
+            assert_eq!(text, "I would rather not.", "{way}, stream {stream}: {reply}");
+            let told = match stream {
+                true => reply.text().contains(&format!(": {INVALID}: schema\n\n")),
+                false => reply.header(INVALID) == Some("schema"),
+            };
+            assert!(told, "{way}, stream {stream}: {reply}");
+            let row = gateway.inference(id_of(&reply));
+            assert!(row["invalid_output"].is_array(), "{way}, stream {stream}: {row:#}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::Dialect;
 
 /// Encodes the events of one stream.
 pub enum Encoder {
-    OpenaiChat(openai::stream::Encoder),
+    OpenaiChat(Box<openai::stream::Encoder>),
     OpenaiCompletions(completions::stream::Encoder),
     OpenaiResponses(Box<responses::stream::Encoder>),
     AnthropicMessages(Box<anthropic::stream::Encoder>),
@@ -28,7 +28,7 @@ impl Encoder {
     ) -> Self {
         match dialect {
             Dialect::OpenaiChat | Dialect::OpenaiEmbeddings => {
-                Self::OpenaiChat(openai::stream::Encoder::new(identity, include_usage))
+                Self::OpenaiChat(Box::new(openai::stream::Encoder::new(identity, include_usage)))
             }
             Dialect::OpenaiCompletions => {
                 Self::OpenaiCompletions(completions::stream::Encoder::new(identity, include_usage))

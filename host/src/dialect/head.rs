@@ -53,7 +53,7 @@ struct Typed<'a> {
 }
 
 impl Typed<'_> {
-    fn is_schema(self) -> bool {
+    fn names_schema(self) -> bool {
         self.kind.is_some_and(|kind| kind == "json_schema")
     }
 }
@@ -90,7 +90,7 @@ fn chat(head: ChatHead<'_>) -> Head {
         max_output_tokens: head.max_completion_tokens.or(head.max_tokens),
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: head.messages.iter().any(|message| message.get().contains("\"image_url\"")),
-        uses_json_schema: head.response_format.is_some_and(Typed::is_schema),
+        uses_json_schema: head.response_format.is_some_and(Typed::names_schema),
         session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
         empty: head.messages.is_empty().then_some("messages"),
         ..Head::default()
@@ -157,7 +157,7 @@ fn responses(head: ResponsesHead<'_>) -> Head {
         max_output_tokens: head.max_output_tokens,
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: input.contains("\"input_image\""),
-        uses_json_schema: head.text.and_then(|text| text.format).is_some_and(Typed::is_schema),
+        uses_json_schema: head.text.and_then(|text| text.format).is_some_and(Typed::names_schema),
         session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
         previous_response: head.previous_response_id.map(Cow::into_owned),
         empty: None,
@@ -221,7 +221,7 @@ fn messages(head: MessagesHead<'_>) -> Head {
         uses_json_schema: head
             .output_config
             .and_then(|config| config.format)
-            .is_some_and(Typed::is_schema),
+            .is_some_and(Typed::names_schema),
         session: head.metadata.and_then(|metadata| metadata.user_id).map(Cow::into_owned),
         empty: head.messages.is_empty().then_some("messages"),
         ..Head::default()

@@ -14,7 +14,7 @@ pub struct Encoded {
     pub body: Vec<u8>,
     /// Sorted, without repeats: names of [`crate::chat::Request`]'s and
     /// [`crate::chat::Sampling`]'s fields, keys of `extra`, `tools.<type>` for a tool of
-    /// another dialect, `cache_control`, `name`.
+    /// another dialect, `tools.strict`, `cache_control`, `name`, `is_error` of a tool result.
     pub dropped: Vec<String>,
 }
 

@@ -27,6 +27,12 @@ pub(crate) struct Settings {
     /// How the models answer in JSON of a given schema: `json-schema` since Claude 4.5 (Opus
     /// 4.1), `tool` before that.
     pub(crate) structured_output: Structured,
+    /// The Google Cloud project, on Vertex AI. The host puts it into the base URL.
+    #[serde(rename = "project")]
+    pub(crate) _project: Option<String>,
+    /// The region there. The host puts it into the base URL.
+    #[serde(rename = "location")]
+    pub(crate) _location: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -61,6 +67,8 @@ impl Default for Settings {
             version: "2023-06-01".into(),
             beta: Vec::new(),
             structured_output: Structured::JsonSchema,
+            _project: None,
+            _location: None,
         }
     }
 }

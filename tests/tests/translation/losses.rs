@@ -32,13 +32,6 @@ const OPENAI_CLIENTS: &[Client] = &[Client::Chat, Client::Responses];
 
 pub(crate) const KNOWN_LOSSES: &[KnownLoss] = &[
     KnownLoss {
-        clients: &[Client::Chat, Client::Responses, Client::Completions],
-        providers: &["anthropic", "gemini", "vertex-gemini", "vertex-anthropic", "bedrock"],
-        feature: Feature::ContextLength,
-        reason: "status and message arrive, but `code` is the provider's own word, which may \
-                 say no more than that the request is invalid",
-    },
-    KnownLoss {
         clients: &[Client::Chat, Client::Responses, Client::Messages, Client::Completions],
         providers: &["cohere"],
         feature: Feature::CachedTokens,
@@ -59,13 +52,6 @@ pub(crate) const KNOWN_LOSSES: &[KnownLoss] = &[
         reason: "inline data has no name there",
     },
     KnownLoss {
-        clients: &[Client::Chat, Client::Responses, Client::Messages],
-        providers: GEMINI,
-        feature: Feature::StrictTool,
-        reason: "Gemini has one mode for all functions (`VALIDATED`), which also changes when \
-                 they are called; arguments are checked against their schema here in any case",
-    },
-    KnownLoss {
         clients: OPENAI_CLIENTS,
         providers: &["anthropic", "gemini", "vertex-gemini", "vertex-anthropic", "cohere"],
         feature: Feature::SchemaName,
@@ -76,12 +62,5 @@ pub(crate) const KNOWN_LOSSES: &[KnownLoss] = &[
         providers: &["deepseek", "hyperbolic", "tgi"],
         feature: Feature::SchemaName,
         reason: "the schema stands in the prompt, where the name would say nothing",
-    },
-    KnownLoss {
-        clients: &[Client::Messages],
-        providers: OPENAI_LIKE,
-        feature: Feature::ToolError,
-        reason: "OpenAI's and Cohere's results have no such mark; the text of the result says \
-                 what went wrong",
     },
 ];

@@ -67,7 +67,12 @@ pub(crate) const ROWS: &[Row] = &[
         lacks: WHOLE_ARGUMENTS,
         ..PLAIN
     },
-    Row { name: "vertex-anthropic", model: "claude-sonnet-4-5@20250929", ..PLAIN },
+    Row {
+        name: "vertex-anthropic",
+        keys: "settings = { project = \"p\", location = \"us-east5\" }",
+        model: "claude-sonnet-4-5@20250929",
+        ..PLAIN
+    },
     Row {
         name: "bedrock",
         keys: "settings = { region = \"eu-central-1\" }",

@@ -307,6 +307,7 @@ mod tests {
     }
 
     /// A server that answers one request with a body of `length` bytes.
+    #[expect(clippy::disallowed_methods, reason = "a test's own server")]
     async fn served(length: usize) -> Result<Response<Bytes>, TransportError> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

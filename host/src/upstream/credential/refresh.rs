@@ -119,6 +119,10 @@ impl<T: Clone + Send + Sync + 'static> Refreshing<T> {
     }
 
     /// Starts a fetch, on a task of its own.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounded by its timeout, and nothing is lost when the process ends within it"
+    )]
     fn depart(&self, state: &mut State<T>) -> Flight<T> {
         let (sender, flight) = watch::channel(None);
         state.flight = Some(flight.clone());

@@ -96,7 +96,7 @@ fn push<'a>(
     match tool {
         Tool::Function { name, description, parameters, strict, cache } => {
             let strict = *strict == Some(true);
-            dropped.note_if(strict && !takes_strict, "strict");
+            dropped.note_if(strict && !takes_strict, "tools.strict");
             tools.push(Entry::ToolSpec {
                 name,
                 description: description.as_deref().filter(|text| !text.is_empty()),

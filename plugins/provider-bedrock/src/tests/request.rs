@@ -242,7 +242,7 @@ fn schema_is_sent_only_where_the_operator_says_that_models_take_it() {
         "schema": {"type": "object"}}, "tools": [{"type": "function", "name": "f", "strict": true}]});
     let (body, dropped) = sent(CLAUDE, ask(format.clone()));
     assert_eq!(body.get("outputConfig"), None);
-    assert_eq!(dropped, ["output_format", "strict"]);
+    assert_eq!(dropped, ["output_format", "tools.strict"]);
     let mut native = endpoint(CLAUDE);
     native.settings = settings(json!({"structured_output": "json-schema"}));
     let sent = send(&native, ask(format)).unwrap();

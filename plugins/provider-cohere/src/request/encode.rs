@@ -169,7 +169,7 @@ fn strict_tools(request: &Request, dropped: &mut Dropped) -> bool {
     let any = wishes.clone().any(|strict| strict);
     let all = wishes.all(|strict| strict);
     let stated = request.extra.contains_key("strict_tools");
-    dropped.note_if(any && !all && !stated, "strict");
+    dropped.note_if(any && !all && !stated, "tools.strict");
     any && all && !stated
 }
 

@@ -1,8 +1,7 @@
 //! Turns of the conversation to Cohere's messages.
 //!
-//! Nothing that would change the question is left out: it is refused as unsupported. What is
-//! left out has no place: `is_error` of a tool's result, and of reasoning everything but its
-//! text, which Cohere does not sign.
+//! Nothing that would change the question is left out: it is refused as unsupported. Of
+//! reasoning only the text has a place: Cohere signs none.
 
 use std::borrow::Cow;
 
@@ -140,7 +139,10 @@ impl<'a> Turn<'a> {
                 let function = Function { name, arguments };
                 self.calls.push(Call { id, r#type: "function", function });
             }
-            Block::ToolResult { id, blocks, .. } => self.push_result(id, blocks, dropped)?,
+            Block::ToolResult { id, blocks, is_error, .. } => {
+                dropped.note_if(*is_error, "is_error");
+                self.push_result(id, blocks, dropped)?;
+            }
             Block::Reasoning { text, .. } if self.role == Role::Assistant && !text.is_empty() => {
                 match self.reasons {
                     true => self.parts.push(Part::Thinking { thinking: text }),

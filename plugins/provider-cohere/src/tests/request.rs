@@ -106,7 +106,7 @@ fn strictness_is_for_all_tools_or_named_as_left_out() {
     assert_eq!((&all["strict_tools"], dropped), (&json!(true), vec![]));
     let mixed = json!({"tools": [weather(), {"type": "function", "name": "now"}]});
     let (some, dropped) = sent(MODEL, ask(mixed));
-    assert_eq!((some.get("strict_tools"), dropped), (None, vec!["strict".into()]));
+    assert_eq!((some.get("strict_tools"), dropped), (None, vec!["tools.strict".into()]));
 }
 
 #[test]

@@ -52,8 +52,9 @@ pub(super) fn encode_all<'a>(tools: &'a [Tool], dropped: &mut Dropped) -> Tools<
     let mut entries = Vec::new();
     for tool in tools {
         match tool {
-            Tool::Function { name, description, parameters, cache, .. } => {
+            Tool::Function { name, description, parameters, cache, strict } => {
                 dropped.note_if(cache.is_some(), "cache_control");
+                dropped.note_if(*strict == Some(true), "tools.strict");
                 functions.push(Declaration {
                     name,
                     description: description.as_deref(),

@@ -71,8 +71,9 @@ pub(super) fn check(
             }
         }
         Block::ToolCall { cache, .. } => dropped.note_if(cache.is_some(), "cache_control"),
-        Block::ToolResult { blocks, cache, .. } => {
+        Block::ToolResult { blocks, cache, is_error, .. } => {
             dropped.note_if(cache.is_some(), "cache_control");
+            dropped.note_if(*is_error, "is_error");
             for block in blocks {
                 check(Role::Tool, block, options, dropped)?;
             }

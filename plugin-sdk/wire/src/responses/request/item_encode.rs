@@ -83,8 +83,9 @@ impl<'a> Turn<'a> {
                     "arguments": arguments});
                 self.item(call);
             }
-            Block::ToolResult { id, blocks, cache, .. } => {
+            Block::ToolResult { id, blocks, cache, is_error } => {
                 dropped.note_if(cache.is_some(), "cache_control");
+                dropped.note_if(*is_error, "is_error");
                 let output = output(blocks, dropped)?;
                 self.item(json!({"type": "function_call_output", "call_id": id, "output": output}));
             }
