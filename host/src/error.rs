@@ -42,8 +42,8 @@ pub enum Cause {
     #[error("there is no inference with the id {0}; it may not have reached the store yet")]
     UnknownInference(String),
     #[error(
-        "there is no response {id} here; it was not given by this gateway, or its \
-         content is not kept"
+        "there is no response {id} here: it was not given to this key by this gateway, or its \
+         content is not kept (`journal.content`, `store`)"
     )]
     UnknownResponse { id: String, param: Option<&'static str> },
     #[error(
@@ -75,6 +75,14 @@ pub enum Cause {
 pub struct FailedAttempt {
     pub endpoint: Arc<str>,
     pub error: AttemptError,
+}
+
+/// The attempt that a client should go by: the last, but for endpoints that were never asked
+/// because the request does not suit them.
+pub fn telling(attempts: &[FailedAttempt]) -> Option<&AttemptError> {
+    let asked = |attempt: &&FailedAttempt| attempt.error.kind() != CallErrorKind::Unsupported;
+    let last = attempts.iter().rfind(asked).or(attempts.last());
+    last.map(|attempt| &attempt.error)
 }
 
 fn summary(attempts: &[FailedAttempt]) -> String {
@@ -149,6 +157,11 @@ impl AttemptError {
             | CallErrorKind::ContextLength
             | CallErrorKind::ContentFilter => false,
         }
+    }
+
+    /// The request does not suit the endpoint.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind(), CallErrorKind::Unsupported | CallErrorKind::InvalidRequest)
     }
 
     /// The provider's HTTP status, where there was one.

@@ -20,7 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 use torana_wire::chat::Usage;
 
 use crate::gateway::Gateway;
-use crate::request::reply::ReplyBody;
+use crate::request::reply::{BodyError, ReplyBody};
 use crate::routing::statistics::Observation;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
@@ -362,12 +362,12 @@ struct Counted {
 
 impl Body for Counted {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

@@ -12,7 +12,8 @@
 //! plugin's value between calls, and writes a panic to the gateway's log before the trap.
 //! Everything compiles natively too, so that `cargo test` reaches a plugin's logic; there,
 //! log lines go to standard error and capabilities without a local counterpart answer with
-//! their own error.
+//! their own error. What the stream of a provider adapter must be is asserted by
+//! [`wire::conformance`].
 //!
 //! A whole policy, built with `cargo build --target wasm32-wasip2` as a `cdylib`:
 //!

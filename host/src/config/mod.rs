@@ -124,8 +124,8 @@ impl UnsupportedParams {
     ];
 }
 
-/// `[structured_output]`: answers that do not fit the schema that was asked for, at endpoints
-/// that do not hold themselves to it.
+/// `[structured_output]`: whole, translated answers that do not fit the schema that was asked
+/// for. What an endpoint of the client's own dialect answers is passed on and only flagged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StructuredOutput {
     /// Mend what can be mended without asking: fences, words around the JSON, stray commas.

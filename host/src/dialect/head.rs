@@ -22,6 +22,8 @@ pub struct Head {
     pub uses_tools: bool,
     pub uses_images: bool,
     pub uses_json_schema: bool,
+    /// The answer shall be JSON, of a schema or any.
+    pub uses_json: bool,
     /// Same text, same conversation.
     pub session: Option<String>,
     /// The turn before, where the client leaves the conversation to us.
@@ -53,9 +55,15 @@ struct Typed<'a> {
 }
 
 impl Typed<'_> {
-    fn names_schema(self) -> bool {
-        self.kind.is_some_and(|kind| kind == "json_schema")
+    fn names(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
     }
+}
+
+/// Whether the answer shall fit a schema, and whether it shall be JSON at all.
+fn structure(format: Option<Typed<'_>>) -> (bool, bool) {
+    let schema = format.as_ref().is_some_and(|format| format.names("json_schema"));
+    (schema, schema || format.is_some_and(|format| format.names("json_object")))
 }
 
 #[derive(Deserialize)]
@@ -83,14 +91,16 @@ struct ChatHead<'a> {
 }
 
 fn chat(head: ChatHead<'_>) -> Head {
+    let (uses_json_schema, uses_json) = structure(head.response_format);
     Head {
+        uses_json_schema,
+        uses_json,
         model: head.model.into_owned(),
         stream: head.stream.unwrap_or(false),
         stream_usage: wants_usage(head.stream_options),
         max_output_tokens: head.max_completion_tokens.or(head.max_tokens),
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: head.messages.iter().any(|message| message.get().contains("\"image_url\"")),
-        uses_json_schema: head.response_format.is_some_and(Typed::names_schema),
         session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
         empty: head.messages.is_empty().then_some("messages"),
         ..Head::default()
@@ -150,14 +160,16 @@ struct ResponsesText<'a> {
 
 fn responses(head: ResponsesHead<'_>) -> Head {
     let input = head.input.map_or("", RawValue::get);
+    let (uses_json_schema, uses_json) = structure(head.text.and_then(|text| text.format));
     Head {
+        uses_json_schema,
+        uses_json,
         model: head.model.map(Cow::into_owned).unwrap_or_default(),
         stream: head.stream.unwrap_or(false),
         stream_usage: true,
         max_output_tokens: head.max_output_tokens,
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: input.contains("\"input_image\""),
-        uses_json_schema: head.text.and_then(|text| text.format).is_some_and(Typed::names_schema),
         session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
         previous_response: head.previous_response_id.map(Cow::into_owned),
         empty: None,
@@ -211,17 +223,17 @@ struct Metadata<'a> {
 }
 
 fn messages(head: MessagesHead<'_>) -> Head {
+    let format = head.output_config.and_then(|config| config.format);
+    let (uses_json_schema, uses_json) = structure(format);
     Head {
+        uses_json_schema,
+        uses_json,
         model: head.model.into_owned(),
         stream: head.stream.unwrap_or(false),
         stream_usage: true,
         max_output_tokens: head.max_tokens,
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: head.messages.iter().any(|message| message.get().contains("\"image\"")),
-        uses_json_schema: head
-            .output_config
-            .and_then(|config| config.format)
-            .is_some_and(Typed::names_schema),
         session: head.metadata.and_then(|metadata| metadata.user_id).map(Cow::into_owned),
         empty: head.messages.is_empty().then_some("messages"),
         ..Head::default()

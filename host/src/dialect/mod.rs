@@ -2,8 +2,8 @@
 //! depends on which it is: how a body is read ([`head`]), how an answer is written
 //! ([`encode`]), how a provider's own bytes are watched on their way through ([`watch`]).
 //!
-//! The codecs are `torana_wire`'s. A stage of the request asks its [`Dialect`] and never
-//! matches on one; a dialect is added here.
+//! The codecs are `torana_wire`'s. A stage of the request asks its [`Dialect`]; few match on
+//! one (where a system message stands, what an id looks like). A dialect is added here.
 
 pub mod encode;
 pub mod head;

@@ -128,9 +128,10 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
     if let Route::Infer(dialect) = route {
         return infer(gateway, snapshot, dialect, request).await;
     }
-    if let Err(cause) = admit::caller(&snapshot.config, request.headers()) {
-        return reply::error(&cause, shape);
-    }
+    let key = match admit::caller(&snapshot.config, request.headers()) {
+        Ok(key) => key.map(|key| key.name.as_str()),
+        Err(cause) => return reply::error(&cause, shape),
+    };
     let answer = match route {
         Route::Models => models::list(&snapshot, request.uri().query().unwrap_or(""), shape),
         Route::Model(name) => match models::one(&snapshot, &name, shape) {
@@ -142,7 +143,7 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
             inferences::list(&gateway, &snapshot, query).await
         }
         Route::Inference(id) => inferences::one(&gateway, &snapshot, &id).await,
-        Route::Response(id) => match history::response(&gateway, &snapshot, &id).await {
+        Route::Response(id) => match history::response(&gateway, &snapshot, key, &id).await {
             Ok(Some(found)) => Ok(found),
             Ok(None) => {
                 resource::pass_on(&gateway, &snapshot, &format!("/responses/{id}"), request).await

@@ -178,7 +178,7 @@ fn watched(
                     batch.terminal = Some(frame);
                     return Ok(());
                 }
-                if !(strip_usage && is_usage_only(&frame.data, events)) {
+                if !(strip_usage && is_usage_only(&frame.data)) {
                     batch.frames.push(frame);
                 }
             }
@@ -190,13 +190,14 @@ fn watched(
 }
 
 /// The chunk that `stream_options.include_usage` adds: no choices, only usage.
-fn is_usage_only(data: &[u8], events: &[StreamEvent]) -> bool {
+fn is_usage_only(data: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
-    struct Choices {
+    struct Chunk {
         choices: Vec<serde::de::IgnoredAny>,
+        usage: Option<serde::de::IgnoredAny>,
     }
-    events.iter().any(|event| matches!(event, StreamEvent::Usage(_)))
-        && serde_json::from_slice::<Choices>(data).is_ok_and(|chunk| chunk.choices.is_empty())
+    serde_json::from_slice::<Chunk>(data)
+        .is_ok_and(|chunk| chunk.choices.is_empty() && chunk.usage.is_some())
 }
 
 fn parsed(

@@ -17,7 +17,7 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use torana_wire::assemble::replay;
-use torana_wire::chat::{self, Request};
+use torana_wire::chat::{self, Request, Usage};
 use torana_wire::encoded::unsupported;
 use torana_wire::error::{CallError, CallErrorKind};
 use torana_wire::event::StreamEvent;
@@ -68,10 +68,14 @@ pub async fn attempt(
             started: Instant::now(),
             waited: Duration::ZERO,
             dropped: Vec::new(),
+            sent: false,
+            best: None,
+            bans_calls: false,
         };
         let result = upstream.call(way, &call, payload.as_ref(), step.timeout).await;
         record.waited(upstream.waited);
         let dropped = std::mem::take(&mut upstream.dropped);
+        let sent = upstream.sent;
         match result {
             Ok(content) => {
                 record.dropped(&dropped);
@@ -81,10 +85,12 @@ pub async fn attempt(
             }
             Err(error) => {
                 let total = in_flight.started().elapsed();
-                let observation =
-                    Observation { ttft: None, total, output_tokens: 0, error: Some(error.kind()) };
-                in_flight.observe(&observation);
-                gateway.observe(model, step.endpoint, &observation, None);
+                if sent || !error.is_refusal() {
+                    let error = Some(error.kind());
+                    let observation = Observation { ttft: None, total, output_tokens: 0, error };
+                    in_flight.observe(&observation);
+                    gateway.observe(model, step.endpoint, &observation, None);
+                }
                 let last = !error.may_fall_back();
                 record.attempt_finished(FinishedAttempt::failed(&error, total));
                 failed.push(FailedAttempt { endpoint: endpoint.name.clone(), error });
@@ -164,6 +170,12 @@ struct Upstream<'a> {
     waited: Duration,
     /// Parameters that are to be reported as left out.
     dropped: Vec<String>,
+    /// The provider was asked. What was refused before says nothing about it.
+    sent: bool,
+    /// An answer that was paid for and could be better.
+    best: Option<Box<Whole>>,
+    /// Parallel calls are banned by us, for the sake of the structure that is asked for.
+    bans_calls: bool,
 }
 
 impl Upstream<'_> {
@@ -203,7 +215,10 @@ impl Upstream<'_> {
             Ok(result) => result.map_err(|error| self.named(error)),
             Err(_) => {
                 self.waited = self.started.elapsed();
-                Err(AttemptError::Timeout(limit.as_millis()))
+                match self.best.take() {
+                    Some(best) => Ok(Content::Whole(best)),
+                    None => Err(AttemptError::Timeout(limit.as_millis())),
+                }
             }
         }
     }
@@ -275,7 +290,8 @@ impl Upstream<'_> {
         payload: &Request,
     ) -> Result<Content, AttemptError> {
         let plan = StructurePlan::of(payload, native(self.endpoint.info.structured_output));
-        let expected = match (Expected::of(payload), &plan) {
+        let expected = tokio::task::block_in_place(|| Expected::of(payload));
+        let expected = match (expected, &plan) {
             (Ok(Some(expected)), _) => expected,
             (Ok(None), _) => return self.translate(call, payload).await,
             // An endpoint that takes schemas itself may know better.
@@ -285,18 +301,26 @@ impl Upstream<'_> {
                 return Err(AttemptError::Schema { place, source });
             }
         };
+        self.bans_calls = plan.is_some() && payload.parallel_tool_calls.is_none();
         let settings = self.config.structured_output;
         let mut asked = payload.clone();
         let mut reasks = 0;
         loop {
             let rewritten = plan.as_ref().map(|plan| plan.request(&asked));
-            let content = self.translate(call, rewritten.as_ref().unwrap_or(&asked)).await?;
-            let mut whole = match content {
-                Content::Stream(mut stream) => {
+            let content = self.translate(call, rewritten.as_ref().unwrap_or(&asked)).await;
+            let mut whole = match (content, self.best.take()) {
+                (Ok(Content::Stream(mut stream)), _) => {
                     stream.rewriter = plan.as_ref().map(StructurePlan::stream);
                     return Ok(Content::Stream(stream));
                 }
-                Content::Whole(whole) => whole,
+                (Ok(Content::Whole(mut whole)), best) => {
+                    let spent = best.and_then(|best| best.response.usage);
+                    whole.response.usage = added(spent, whole.response.usage);
+                    whole
+                }
+                // Asking again failed: what is there is delivered, and flagged.
+                (Err(_), Some(best)) => return Ok(Content::Whole(best)),
+                (Err(error), None) => return Err(error),
             };
             if let Some(plan) = &plan {
                 whole.response = plan.response(std::mem::take(&mut whole.response));
@@ -304,7 +328,8 @@ impl Upstream<'_> {
             let Some(text) = structure::answer_text(&whole.response) else {
                 return Ok(Content::Whole(whole));
             };
-            let Validity::Invalid { errors } = expected.validate(&text) else {
+            let validity = tokio::task::block_in_place(|| expected.validate(&text));
+            let Validity::Invalid { errors } = validity else {
                 return Ok(Content::Whole(whole));
             };
             if let Some(repaired) = expected.repair(&text).filter(|_| settings.repair) {
@@ -317,6 +342,7 @@ impl Upstream<'_> {
             }
             reasks += 1;
             asked = structure::reask(&asked, &text, &errors);
+            self.best = Some(whole);
         }
     }
 
@@ -372,8 +398,14 @@ impl Upstream<'_> {
         call: &Call,
         request: HttpRequest,
     ) -> Result<Response<Incoming>, AttemptError> {
-        let dropped = request.dropped.iter().map(|name| call.dialect.parameter(name).to_owned());
-        let dropped: Vec<String> = dropped.collect();
+        // A forced tool of ours comes with a ban of parallel calls: not the client's to hear of.
+        let is_ours = |name: &str| self.bans_calls && name == "parallel_tool_calls";
+        let dropped: Vec<String> = request
+            .dropped
+            .iter()
+            .filter(|name| !is_ours(name))
+            .map(|name| call.dialect.parameter(name).to_owned())
+            .collect();
         match call.unsupported {
             UnsupportedParams::Reject if !dropped.is_empty() => {
                 let message = format!("{} is not supported", dropped.join(", "));
@@ -419,6 +451,7 @@ impl Upstream<'_> {
     async fn send(&mut self, parts: Parts<'_>) -> Result<Response<Incoming>, AttemptError> {
         let provider = &self.endpoint.provider;
         let sent = Instant::now();
+        self.sent = true;
         let request = request::to_provider(provider, parts).await?;
         let response = self.gateway.upstream.send(request, provider.config.timeouts.connect).await;
         self.waited += sent.elapsed();
@@ -455,7 +488,7 @@ impl Upstream<'_> {
         let timeouts = &provider.config.timeouts;
         FrameReader::new(
             body,
-            provider.info.framing,
+            self.endpoint.info.framing,
             self.gateway.answer_limit_bytes(),
             timeouts.idle,
             self.started,
@@ -507,6 +540,21 @@ fn native(way: StructuredOutput) -> Native {
         StructuredOutput::JsonObject => Native::JsonObject,
         StructuredOutput::Prompt => Native::Prompt,
     }
+}
+
+/// What two calls took together.
+fn added(first: Option<Usage>, second: Option<Usage>) -> Option<Usage> {
+    let (Some(first), Some(second)) = (first, second) else { return first.or(second) };
+    Some(Usage {
+        input: first.input.saturating_add(second.input),
+        output: first.output.saturating_add(second.output),
+        cached_input: first.cached_input.saturating_add(second.cached_input),
+        cache_write: first.cache_write.saturating_add(second.cache_write),
+        reasoning: first.reasoning.saturating_add(second.reasoning),
+        audio: first.audio.saturating_add(second.audio),
+        cost_usd: first.cost_usd.zip(second.cost_usd).map(|(first, second)| first + second),
+        estimated: first.estimated || second.estimated,
+    })
 }
 
 /// Embeddings in the encoding that the client asked for.

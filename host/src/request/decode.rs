@@ -28,8 +28,16 @@ pub const UNSUPPORTED_HEADER: &str = "x-torana-unsupported-params";
 /// Client headers that belong to a dialect and reach a provider that speaks it.
 const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
 
-/// How a signature begins that `torana_wire::origin` sealed.
-const SEALED: &[u8] = b"\"torana.";
+/// How a signature begins that `torana_wire::origin` sealed: dialects as codecs and adapters
+/// name them, and Anthropic's for thoughts that nobody signed.
+const SEALED: [&[u8]; 6] = [
+    b"\"torana.openai-",
+    b"\"torana.anthropic-",
+    b"\"torana.gemini",
+    b"\"torana.bedrock-",
+    b"\"torana.cohere-",
+    b"\"torana.unsigned",
+];
 
 /// A request, as far as the gateway looks into it.
 #[derive(Debug, Clone)]
@@ -37,6 +45,9 @@ pub struct Call {
     pub dialect: Dialect,
     /// As the client named it; `render` replaces it for a function.
     pub model: String,
+    /// As it is recorded and as answers repeat it: the client's own.
+    pub asked: Bytes,
+    /// As it goes on, with what functions and earlier turns put in.
     pub body: Bytes,
     pub stream: bool,
     /// The client wants usage at the end of the stream.
@@ -45,6 +56,8 @@ pub struct Call {
     pub uses_tools: bool,
     pub uses_images: bool,
     pub uses_json_schema: bool,
+    /// The answer shall be JSON, of a schema or any.
+    pub uses_json: bool,
     pub episode: Uuid,
     /// Same number, same conversation; 0 where nothing tells.
     pub session: u64,
@@ -80,14 +93,21 @@ pub fn call(
         uses_tools: head.uses_tools,
         uses_images: head.uses_images,
         uses_json_schema: head.uses_json_schema,
+        uses_json: head.uses_json,
         episode: episode(headers)?,
         session: session(head.session.as_deref()),
         previous_response: head.previous_response,
-        sealed: memchr::memmem::find(&body, SEALED).is_some(),
+        sealed: is_sealed(dialect, &body),
         unsupported: policy(headers)?.unwrap_or(unsupported),
         dialect_headers: dialect_headers(dialect, headers),
+        asked: body.clone(),
         body,
     })
+}
+
+/// Whether a conversation has signatures that were sealed here.
+pub fn is_sealed(dialect: Dialect, body: &[u8]) -> bool {
+    dialect.is_chat() && SEALED.iter().any(|start| memchr::memmem::find(body, start).is_some())
 }
 
 fn episode(headers: &HeaderMap) -> Result<Uuid, Cause> {
@@ -165,7 +185,11 @@ fn explain(dialect: Dialect, body: &[u8], error: &serde_json::Error) -> Cause {
     if let Some(key) = missing {
         return invalid(key, &format!("{key}: expected a value, found none"));
     }
-    match dialect.decode(body) {
+    let read = match dialect {
+        Dialect::OpenaiEmbeddings => torana_wire::embeddings::request::decode(body).map(drop),
+        _ => dialect.decode(body).map(drop),
+    };
+    match read {
         Err(wrong) => wrong_type(dialect, &wrong),
         Ok(_) => mistyped(body),
     }

@@ -4,7 +4,8 @@
 //! Only for responses that this gateway made itself, out of an answer in another dialect:
 //! their ids are `resp_` and the inference's. Responses that a provider made are kept there,
 //! under the provider's own ids, and named to it unchanged. The expanded conversation becomes
-//! the call's body, so that it is recorded whole and one look is enough the next time.
+//! the call's body, so that it is recorded whole and one look is enough the next time. A key
+//! sees the responses that were given to it and no other's.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -14,10 +15,10 @@ use torana_wire::chat;
 use torana_wire::openai::Identity;
 use uuid::Uuid;
 
-use super::decode::Call;
+use super::decode::{self, Call};
 use super::patch::patch;
 use super::reply::{self, ReplyBody};
-use super::{inferences, record};
+use super::{bounds, inferences, record};
 use crate::dialect::{Dialect, encode};
 use crate::error::Cause;
 use crate::gateway::Gateway;
@@ -28,6 +29,11 @@ const PREFIX: &str = "resp_";
 /// The id that a response of ours has.
 pub fn response_id(inference: Uuid) -> String {
     format!("{PREFIX}{}", inference.simple())
+}
+
+/// Whether a response is one of ours, there or not.
+pub fn is_ours(response: &str) -> bool {
+    inference_id(response).is_some()
 }
 
 /// The inference that a response of ours was; `None` for ids of a provider's.
@@ -44,11 +50,12 @@ fn inference_id(response: &str) -> Option<Uuid> {
 pub async fn expand(
     gateway: &Gateway,
     snapshot: &Snapshot,
+    key: Option<&str>,
     call: &mut Call,
 ) -> Result<bool, Cause> {
     let Some(previous) = call.previous_response.clone() else { return Ok(false) };
     let Some(id) = inference_id(&previous) else { return Ok(false) };
-    let turn = Turn::load(gateway, snapshot, id).await?.ok_or_else(|| {
+    let turn = Turn::load(gateway, snapshot, key, id).await?.ok_or_else(|| {
         let param = Some("previous_response_id");
         Cause::UnknownResponse { id: previous.clone(), param }
     })?;
@@ -57,10 +64,20 @@ pub async fn expand(
     items.extend(turn.output(id));
     items.extend(self::items(new.get("input")));
     let input = Value::Array(items).to_string();
-    let patches: [(&str, Option<&[u8]>); 2] =
-        [("input", Some(input.as_bytes())), ("previous_response_id", None)];
-    call.body = Bytes::from(patch(&call.body, &patches).map_err(Cause::InvalidJson)?);
+    let input = ("input", Some(input.as_bytes()));
+    let patched =
+        |patches: &[_]| patch(&call.body, patches).map(Bytes::from).map_err(Cause::InvalidJson);
+    let asked = patched(&[input])?;
+    call.body = patched(&[input, ("previous_response_id", None)])?;
+    call.asked = asked;
     call.previous_response = None;
+    // A conversation that has grown is held to what one that was sent at once is held to.
+    let server = &snapshot.config.server;
+    if call.body.len() > server.body_limit_bytes {
+        return Err(Cause::BodyTooLarge { limit: server.body_limit_bytes });
+    }
+    bounds::check(&call.body, &server.json).map_err(Cause::JsonBound)?;
+    call.sealed = decode::is_sealed(call.dialect, &call.body);
     Ok(true)
 }
 
@@ -71,10 +88,11 @@ pub async fn expand(
 pub async fn response(
     gateway: &Gateway,
     snapshot: &Snapshot,
+    key: Option<&str>,
     id: &str,
 ) -> Result<Option<Response<ReplyBody>>, Cause> {
     let Some(inference) = inference_id(id) else { return Ok(None) };
-    let turn = Turn::load(gateway, snapshot, inference)
+    let turn = Turn::load(gateway, snapshot, key, inference)
         .await?
         .ok_or_else(|| Cause::UnknownResponse { id: id.to_owned(), param: None })?;
     Ok(Some(reply::json(StatusCode::OK, turn.encoded(inference))))
@@ -89,9 +107,15 @@ struct Turn {
 }
 
 impl Turn {
-    async fn load(gateway: &Gateway, snapshot: &Snapshot, id: Uuid) -> Result<Option<Self>, Cause> {
+    async fn load(
+        gateway: &Gateway,
+        snapshot: &Snapshot,
+        key: Option<&str>,
+        id: Uuid,
+    ) -> Result<Option<Self>, Cause> {
         #[derive(Deserialize)]
         struct Row {
+            key: Option<String>,
             dialect: String,
             model: String,
             time_unix_ms: u64,
@@ -104,7 +128,9 @@ impl Turn {
         };
         let row: Row = serde_json::from_slice(&row)
             .map_err(|error| Cause::StoreUnavailable(format!("its row is not ours: {error}")))?;
-        let ours = row.dialect == Dialect::OpenaiResponses.as_str() && row.outcome == record::OK;
+        let ours = row.dialect == Dialect::OpenaiResponses.as_str()
+            && row.outcome == record::OK
+            && row.key.as_deref() == key;
         Ok(match (row.request, row.response) {
             (Some(request), Some(response))
                 if ours && request.get("store") != Some(&Value::Bool(false)) =>
@@ -126,7 +152,12 @@ impl Turn {
     /// The items that the answer gave.
     fn output(&self, id: Uuid) -> Vec<Value> {
         let response: Value = serde_json::from_slice(&self.encoded(id)).unwrap_or_default();
-        items(response.get("output"))
+        let mut items = items(response.get("output"));
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            // Made up here: a provider would look it up in vain.
+            item.shift_remove("id");
+        }
+        items
     }
 }
 

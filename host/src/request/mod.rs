@@ -13,6 +13,10 @@
 //! | `relay` | the answer passed on, as it comes | cut streams |
 //! | `reply` | the one place a cause becomes status and body | – |
 //! | `record` | the one place rows are written, before the last byte | journal |
+//!
+//! Beside them: `structure` and `tool_calls` (whether an answer is what was asked for),
+//! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
+//! to a body); and the routes that ask no model: `models`, `inferences`, `resource`.
 
 pub mod accept;
 pub mod admit;
@@ -96,7 +100,7 @@ async fn serve(
     let mut call =
         decode::call(asked.dialect, asked.body, &asked.headers, &server.json, unsupported)?;
     record.decoded(&call);
-    if history::expand(gateway, snapshot, &mut call).await? {
+    if history::expand(gateway, snapshot, record.key(), &mut call).await? {
         record.decoded(&call);
     }
     let assigned = assign::assign(snapshot, &call, record);

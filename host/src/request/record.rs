@@ -18,7 +18,7 @@ use super::decode::Call;
 use super::tool_calls::InvalidToolCall;
 use crate::config::Content;
 use crate::dialect::Dialect;
-use crate::error::{AttemptError, Cause};
+use crate::error::{AttemptError, Cause, telling};
 use crate::gateway::Gateway;
 use crate::journal::{Row, RowKind};
 use crate::routing::plan::{Decision, Plan};
@@ -136,7 +136,7 @@ impl Record {
         self.episode = Some(call.episode);
         self.stream = call.stream;
         if self.snapshot.config.journal.content == Content::Full {
-            self.request = Some(call.body.clone());
+            self.request = Some(call.asked.clone());
         }
     }
 
@@ -166,6 +166,11 @@ impl Record {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.finished = Some(finished);
         }
+    }
+
+    /// The name of the client's key.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -349,7 +354,7 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
     let kind = match cause {
         Cause::Attempt(error) => error.kind().as_str(),
         Cause::AllAttempts(attempts) => {
-            attempts.last().map_or("server", |attempt| attempt.error.kind().as_str())
+            telling(attempts).map_or("server", |error| error.kind().as_str())
         }
         Cause::MissingKey | Cause::UnknownKey => "authentication",
         Cause::UnknownModel { .. }

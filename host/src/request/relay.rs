@@ -101,14 +101,17 @@ impl Findings {
         let is_call = |block: &chat::Block| matches!(block, chat::Block::ToolCall { .. });
         let calls = response.blocks.iter().any(is_call);
         // The payload is needed only where there is something to hold against it.
-        if (calls || call.uses_json_schema)
+        if (calls || call.uses_json)
             && let Ok(request) = call.dialect.decode(&call.body)
         {
-            findings.invalid_output = misfits(&request, response);
-            findings.invalid_tool_calls = tool_calls::invalid_calls(&request, response)
-                .into_iter()
-                .filter(|call| call.reason != Reason::Unchecked)
-                .collect();
+            // Milliseconds as a rule; a client's schema can make it much more.
+            tokio::task::block_in_place(|| {
+                findings.invalid_output = misfits(&request, response);
+                findings.invalid_tool_calls = tool_calls::invalid_calls(&request, response)
+                    .into_iter()
+                    .filter(|call| call.reason != Reason::Unchecked)
+                    .collect();
+            });
         }
         findings
     }
@@ -211,7 +214,7 @@ async fn whole(
             Some(usage) => with_usage(raw, call.dialect, &usage),
             None => raw,
         },
-        None => encode::whole(call.dialect, &response, &identity.of(&response), &call.body).into(),
+        None => encode::whole(call.dialect, &response, &identity.of(&response), &call.asked).into(),
     };
     // When its first token was there, a whole answer does not tell.
     record.attempt_finished(settle.observe(None, response.usage, None));
@@ -243,7 +246,7 @@ fn stream(
     let encoder = match answer.source {
         Source::Forward { .. } => None,
         Source::Translate { .. } | Source::Local { .. } => {
-            Some(Encoder::new(call.dialect, &identity.borrow(), call.stream_usage, &call.body))
+            Some(Encoder::new(call.dialect, &identity.borrow(), call.stream_usage, &call.asked))
         }
     };
     let mut response = Response::new(());
@@ -310,6 +313,8 @@ struct OwnIdentity {
     created: u64,
     /// The provider's id may stand for ours.
     keeps_id: bool,
+    /// The provider's name of the model may stand for the client's.
+    keeps_model: bool,
 }
 
 impl OwnIdentity {
@@ -325,6 +330,8 @@ impl OwnIdentity {
             model: model.to_owned(),
             created: std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
             keeps_id: dialect == Dialect::OpenaiChat,
+            // What is read back later is what the client asked for.
+            keeps_model: dialect != Dialect::OpenaiResponses,
         }
     }
 
@@ -334,9 +341,10 @@ impl OwnIdentity {
 
     fn of<'a>(&'a self, response: &'a chat::Response) -> Identity<'a> {
         let keeps_id = self.keeps_id && !response.id.is_empty();
+        let keeps_model = self.keeps_model && !response.model.is_empty();
         Identity {
             id: if keeps_id { &response.id } else { &self.id },
-            model: if response.model.is_empty() { &self.model } else { &response.model },
+            model: if keeps_model { &response.model } else { &self.model },
             created: self.created,
         }
     }
@@ -427,7 +435,10 @@ impl Relay {
                 self.first_content = Some(Instant::now());
             }
             self.assembler.push(event);
-            if let Some(encoder) = &mut self.encoder {
+            // What failed is told by `fail`, after the record.
+            if let Some(encoder) = &mut self.encoder
+                && !matches!(event, StreamEvent::Failed(_))
+            {
                 encoder.push(event, &mut out);
             }
         }

@@ -25,7 +25,7 @@ pub fn render(assigned: &Assigned<'_>, call: &mut Call) -> Result<(), Cause> {
     let mut patches: Vec<(&str, Vec<u8>)> =
         vec![("model", json!(settings.model).to_string().into())];
     let mut default = |key, given: bool, value: Option<Value>| {
-        if let (false, Some(value)) = (given, value) {
+        if let (true, false, Some(value)) = (call.dialect.is_chat(), given, value) {
             patches.push((key, value.to_string().into()));
         }
     };

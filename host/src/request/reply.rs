@@ -10,10 +10,13 @@ use torana_wire::error::CallErrorKind;
 
 use super::record::{Outcome, Record, error_fields};
 use crate::dialect::{Dialect, encode};
-use crate::error::{AttemptError, Cause};
+use crate::error::{AttemptError, Cause, telling};
 
 /// The body of any reply.
-pub type ReplyBody = UnsyncBoxBody<Bytes, hyper::Error>;
+pub type ReplyBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body that is passed on breaks off. It breaks the client's off as well.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Names of the headers that say what served a reply.
 pub mod header {
@@ -165,9 +168,9 @@ pub fn status(cause: &Cause) -> StatusCode {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Cause::Attempt(error) => attempt_status(error),
-        Cause::AllAttempts(attempts) => attempts
-            .last()
-            .map_or(StatusCode::SERVICE_UNAVAILABLE, |attempt| attempt_status(&attempt.error)),
+        Cause::AllAttempts(attempts) => {
+            telling(attempts).map_or(StatusCode::SERVICE_UNAVAILABLE, attempt_status)
+        }
     }
 }
 
@@ -221,7 +224,10 @@ pub fn code(cause: &Cause) -> &str {
         Cause::TaskDied => "task_died",
         Cause::Template { .. } => "template_failed",
         Cause::Attempt(error) => error.code(),
-        Cause::AllAttempts(_) => "all_attempts_failed",
+        Cause::AllAttempts(attempts) => match telling(attempts) {
+            Some(error) if error.kind() == CallErrorKind::Unsupported => error.code(),
+            _ => "all_attempts_failed",
+        },
     }
 }
 
@@ -244,7 +250,7 @@ fn retry_after(cause: &Cause) -> Option<u64> {
     };
     match cause {
         Cause::Attempt(error) => of(error),
-        Cause::AllAttempts(attempts) => attempts.last().and_then(|attempt| of(&attempt.error)),
+        Cause::AllAttempts(attempts) => telling(attempts).and_then(of),
         Cause::JournalFull | Cause::StoreUnavailable(_) => Some(1),
         _ => None,
     }

@@ -6,15 +6,19 @@
 //! URL and cannot leave it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use http::header::CONTENT_TYPE;
+use futures_util::stream;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::admit;
-use super::reply::ReplyBody;
+use super::history::is_ours;
+use super::reply::{BodyError, ReplyBody};
+use crate::config::Timeouts;
 use crate::error::{AttemptError, Cause};
 use crate::gateway::Gateway;
 use crate::snapshot::{Provider, Snapshot};
@@ -46,6 +50,15 @@ pub async fn pass_on(
     path: &str,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Cause> {
+    let named = path.strip_prefix("/responses/").and_then(|rest| rest.split('/').next());
+    if named.is_some_and(is_ours) {
+        return Err(Cause::InvalidRequest {
+            param: None,
+            message: "a response that this gateway made can be read and gone on from; how long \
+                      it is kept is the store's to say"
+                .into(),
+        });
+    }
     let provider =
         provider(snapshot).ok_or_else(|| Cause::NoResourceProvider(format!("/v1{path}")))?;
     let server = &snapshot.config.server;
@@ -75,13 +88,31 @@ pub async fn pass_on(
             error => Cause::Attempt(error),
         })?;
     let (answer, body) = response.into_parts();
-    // A body that breaks off breaks ours off, too: nothing here can look complete.
-    let mut reply = Response::new(body.boxed_unsync());
+    let mut reply = Response::new(bounded(body, *timeouts));
     *reply.status_mut() = answer.status;
-    if let Some(kind) = answer.headers.get(CONTENT_TYPE) {
-        reply.headers_mut().insert(CONTENT_TYPE, kind.clone());
+    for name in [CONTENT_TYPE, RETRY_AFTER] {
+        if let Some(value) = answer.headers.get(&name) {
+            reply.headers_mut().insert(name, value.clone());
+        }
     }
     Ok(reply)
+}
+
+/// The provider's body as it comes. Silence and length end it with an error: nothing that
+/// broke off looks complete.
+fn bounded(body: Incoming, timeouts: Timeouts) -> ReplyBody {
+    let deadline = Instant::now() + timeouts.total;
+    let frames = stream::unfold(Some(body), move |body| async move {
+        let mut body: Incoming = body?;
+        let until = deadline.min(Instant::now() + timeouts.idle);
+        match tokio::time::timeout_at(until.into(), body.frame()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(frame))) => Some((Ok(frame), Some(body))),
+            Ok(Some(Err(error))) => Some((Err(BodyError::from(error)), None)),
+            Err(elapsed) => Some((Err(BodyError::from(elapsed)), None)),
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 fn provider(snapshot: &Snapshot) -> Option<&Arc<Provider>> {

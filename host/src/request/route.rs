@@ -35,13 +35,13 @@ fn bare(gateway: &Gateway, snapshot: &Snapshot, name: &str) -> Option<Arc<Model>
         .values()
         .flat_map(|model| &model.endpoints)
         .filter(|endpoint| endpoint.target.model == name);
-    let endpoint = match snapshot.config.default_provider.as_ref() {
-        Some(provider) => endpoint(gateway, snapshot, provider, name)?,
-        None => {
-            let first = listed.next()?;
-            listed.all(|other| other.name == first.name).then(|| first.clone())?
-        }
+    let first = listed.next();
+    let only = first.filter(|first| listed.all(|other| other.name == first.name)).cloned();
+    let by_default = || {
+        let provider = snapshot.config.default_provider.as_ref()?;
+        endpoint(gateway, snapshot, provider, name)
     };
+    let endpoint = only.or_else(by_default)?;
     Some(Arc::new(Model { name: name.to_owned(), endpoints: vec![endpoint], policy: None }))
 }
 

@@ -12,9 +12,9 @@ use torana_wire::chat::{Block, Request, Response, Tool, is_carrier};
 use super::structure::{MAX_TEXT_BYTES, Mismatch, Schema, Validity};
 
 /// Calls of one answer that are checked; the rest is [`Reason::Unchecked`].
-const MAX_CALLS: usize = 256;
+const MAX_CALLS: usize = 64;
 /// Tools of one answer whose schemas are compiled: some milliseconds.
-const MAX_SCHEMAS: usize = 64;
+const MAX_SCHEMAS: usize = 16;
 
 /// A call that the client should look at twice.
 #[derive(Debug, Clone, PartialEq, Eq)]

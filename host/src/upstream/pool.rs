@@ -1,5 +1,6 @@
 //! Connections to providers: pooled, HTTP/1.1 and HTTP/2, TCP_NODELAY, with a deadline on
-//! connecting. Reaches exactly the base URLs that the operator wrote; follows no redirect.
+//! connecting. Sends where it is told: to base URLs that the operator wrote and, for
+//! credentials, to token and metadata services (`credential/exchange.rs`). Follows no redirect.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -148,6 +148,13 @@ impl Assembler {
     }
 }
 
+/// The response that `events` give, as far as they go. The counterpart of [`replay`].
+pub fn assemble<'a>(events: impl IntoIterator<Item = &'a StreamEvent>) -> Response {
+    let mut assembler = Assembler::default();
+    events.into_iter().for_each(|event| assembler.push(event));
+    assembler.finish()
+}
+
 /// The events that give `response`, with one delta a block. Cannot express a `cache` marker
 /// on text, which no answer has.
 pub fn replay(response: &Response) -> Vec<StreamEvent> {

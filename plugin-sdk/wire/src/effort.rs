@@ -17,7 +17,7 @@ const SCALE: [(&str, u64); 6] = [
 ];
 
 /// Tokens for a word; an unknown word counts as `medium`.
-pub(crate) fn budget(effort: &str) -> u64 {
+pub fn budget(effort: &str) -> u64 {
     if effort == "none" {
         return 0;
     }
@@ -25,7 +25,7 @@ pub(crate) fn budget(effort: &str) -> u64 {
 }
 
 /// The weakest of `low`, `medium` and `high` that may spend so many tokens; `none` for 0.
-pub(crate) fn word(budget: u64) -> &'static str {
+pub fn word(budget: u64) -> &'static str {
     match budget {
         0 => "none",
         1..=2_048 => "low",
@@ -35,7 +35,7 @@ pub(crate) fn word(budget: u64) -> &'static str {
 }
 
 /// Reasoning is asked to be off.
-pub(crate) fn is_off(reasoning: &Reasoning) -> bool {
+pub fn is_off(reasoning: &Reasoning) -> bool {
     reasoning.effort.as_deref() == Some("none") || reasoning.budget_tokens == Some(0)
 }
 

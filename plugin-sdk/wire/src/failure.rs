@@ -6,7 +6,7 @@
 
 use crate::error::{CallError, CallErrorKind};
 
-/// Characters of a body of no known shape that are kept: a first line, not a web page.
+/// Characters kept by [`excerpt`].
 const KEPT_CHARACTERS: usize = 300;
 
 /// A provider's account of a failure. Empty where it gave nothing.
@@ -54,14 +54,16 @@ impl Account {
     }
 }
 
-/// The first characters of a body that has no known shape.
-pub(crate) fn excerpt(body: &[u8]) -> String {
+/// The first 300 characters of a body that has no known shape, for a message: a first line,
+/// not a web page.
+pub fn excerpt(body: &[u8]) -> String {
     let longest = KEPT_CHARACTERS * 4;
     let start = body.get(..longest).unwrap_or(body);
     String::from_utf8_lossy(start).trim().chars().take(KEPT_CHARACTERS).collect()
 }
 
-fn from_status(status: u16) -> CallErrorKind {
+/// What a status means where nothing else is known.
+pub(crate) fn from_status(status: u16) -> CallErrorKind {
     match status {
         401 => CallErrorKind::Authentication,
         // Payment required: the account is empty, no repetition helps.

@@ -6,19 +6,22 @@
 
 pub mod anthropic;
 pub mod assemble;
+pub mod aws;
 mod cache;
 pub mod chat;
 pub mod completions;
-mod effort;
+pub mod conformance;
+pub mod effort;
 pub mod embeddings;
 pub mod encoded;
 pub mod error;
 pub mod event;
-mod failure;
+pub mod failure;
 mod fields;
 mod lenient;
 pub mod openai;
 pub mod origin;
+mod parameters;
 mod pointer;
 pub mod responses;
 

@@ -79,6 +79,13 @@ impl<'a> Path<'a> {
     }
 }
 
+/// The fields of a body, which must be a JSON object.
+pub(crate) fn body(body: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Path::Root.error(format!("the body is not JSON: {error}")))?;
+    object(value, &Path::Root)
+}
+
 pub(crate) fn object(value: Value, path: &Path<'_>) -> Result<Map<String, Value>, DecodeError> {
     match value {
         Value::Object(map) => Ok(map),

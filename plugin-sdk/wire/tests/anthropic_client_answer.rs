@@ -6,7 +6,7 @@ mod anthropic_golden;
 use serde_json::{Value, json};
 use torana_wire::anthropic::stream::{Decoder, Encoder};
 use torana_wire::anthropic::{self, FIELDS, Identity};
-use torana_wire::assemble::{Assembler, replay};
+use torana_wire::assemble::{assemble, replay};
 use torana_wire::chat::{Block, FinishReason, MediaKind, MediaSource, Response, Usage};
 use torana_wire::error::{CallError, CallErrorKind};
 use torana_wire::event::{BlockKind, StreamEvent};
@@ -351,9 +351,7 @@ fn finish_reason_and_stop_sequence_reach_the_client_of_a_translated_stream() {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     wire.iter().for_each(|event| decoder.push(None, event.to_string().as_bytes(), &mut events));
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assert_eq!(assembler.finish().finish_reason, Some(FinishReason::Stop));
+    assert_eq!(assemble(&events).finish_reason, Some(FinishReason::Stop));
     let message = read_as_a_client(&encode(&events));
     assert_eq!(
         (&message["stop_reason"], &message["stop_sequence"]),

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 use torana_wire::anthropic;
-use torana_wire::assemble::Assembler;
-use torana_wire::chat::{Block, FinishReason, Response, Usage};
+use torana_wire::assemble::assemble;
+use torana_wire::chat::{Block, FinishReason, Usage};
 use torana_wire::error::CallErrorKind;
 use torana_wire::event::StreamEvent;
 use torana_wire::openai::Identity;
@@ -42,12 +42,6 @@ fn decode(wire: &[Value]) -> Vec<StreamEvent> {
     }
     decoder.finish(&mut events);
     events
-}
-
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
 }
 
 /// One message in both forms.

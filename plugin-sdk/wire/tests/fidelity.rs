@@ -13,8 +13,9 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use torana_wire::anthropic;
-use torana_wire::assemble::{Assembler, replay};
+use torana_wire::assemble::{assemble, replay};
 use torana_wire::chat::{Block, FinishReason, Response, Usage};
+use torana_wire::conformance::shredded;
 use torana_wire::event::StreamEvent;
 use torana_wire::openai::{self, Identity};
 
@@ -143,12 +144,6 @@ impl Wire {
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
         assemble(&self.events(data.map(str::as_bytes)))
     }
-}
-
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
 }
 
 // What must not be lost
@@ -285,41 +280,10 @@ fn recorded_streams_mean_the_same_however_they_are_batched() {
             assert_eq!(wire.events(batched.map(String::as_bytes)), whole, "{name} by {size}");
         }
         for wire in Wire::ALL {
-            let shredded = shred(&whole, 3);
+            let shredded = shredded(&whole, 3);
             assert_eq!(wire.tell_stream(&shredded), wire.tell_stream(&whole), "{name} in shreds");
         }
     }
-}
-
-/// Cuts each delta in pieces of so many characters.
-fn shred(events: &[StreamEvent], size: usize) -> Vec<StreamEvent> {
-    let pieces = |text: &str| -> Vec<String> {
-        text.chars().collect::<Vec<_>>().chunks(size).map(|piece| piece.iter().collect()).collect()
-    };
-    let cut = |event: &StreamEvent| -> Vec<StreamEvent> {
-        let index = match event {
-            StreamEvent::TextDelta { index, .. }
-            | StreamEvent::ReasoningDelta { index, .. }
-            | StreamEvent::ToolCallDelta { index, .. } => *index,
-            event => return vec![event.clone()],
-        };
-        match event {
-            StreamEvent::TextDelta { text, .. } => pieces(text)
-                .into_iter()
-                .map(|text| StreamEvent::TextDelta { index, text })
-                .collect(),
-            StreamEvent::ReasoningDelta { text, .. } => pieces(text)
-                .into_iter()
-                .map(|text| StreamEvent::ReasoningDelta { index, text })
-                .collect(),
-            StreamEvent::ToolCallDelta { arguments, .. } => pieces(arguments)
-                .into_iter()
-                .map(|arguments| StreamEvent::ToolCallDelta { index, arguments })
-                .collect(),
-            event => vec![event.clone()],
-        }
-    };
-    events.iter().flat_map(cut).collect()
 }
 
 // Generated values
@@ -364,7 +328,7 @@ proptest! {
 
     #[test]
     fn answer_survives_every_dialect_whole_and_streamed(answer in answer(), size in 1usize..4) {
-        let events = shred(&replay(&answer), size);
+        let events = shredded(&replay(&answer), size);
         for wire in Wire::ALL {
             let told = wire.whole(&wire.tell(&answer));
             prop_assert_eq!(Essence::of(&told), Essence::of(&answer), "{:?}", wire);

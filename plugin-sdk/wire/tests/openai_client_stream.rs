@@ -3,8 +3,9 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use torana_wire::assemble::{Assembler, replay};
+use torana_wire::assemble::{assemble, replay};
 use torana_wire::chat::{Block, FinishReason, Response, Usage};
+use torana_wire::conformance::{in_batches, shredded};
 use torana_wire::error::{CallError, CallErrorKind};
 use torana_wire::event::{BlockKind, StreamEvent};
 use torana_wire::openai::Identity;
@@ -28,12 +29,6 @@ fn decode(chunks: &[Value]) -> Vec<StreamEvent> {
     }
     decoder.finish(&mut events);
     events
-}
-
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
 }
 
 #[test]
@@ -194,27 +189,6 @@ fn answer() -> impl Strategy<Value = Response> {
     )
 }
 
-/// Cuts each delta in pieces.
-fn shred(events: Vec<StreamEvent>, size: usize) -> Vec<StreamEvent> {
-    let pieces = |text: &str| -> Vec<String> {
-        text.chars().collect::<Vec<_>>().chunks(size).map(|piece| piece.iter().collect()).collect()
-    };
-    events
-        .into_iter()
-        .flat_map(|event| match event {
-            StreamEvent::TextDelta { index, text } => pieces(&text)
-                .into_iter()
-                .map(|text| StreamEvent::TextDelta { index, text })
-                .collect(),
-            StreamEvent::ToolCallDelta { index, arguments } => pieces(&arguments)
-                .into_iter()
-                .map(|arguments| StreamEvent::ToolCallDelta { index, arguments })
-                .collect(),
-            event => vec![event],
-        })
-        .collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -225,7 +199,7 @@ proptest! {
 
     #[test]
     fn streamed_answer_reaches_the_client_unchanged(answer in answer(), size in 1usize..5) {
-        let events = shred(replay(&answer), size);
+        let events = shredded(&replay(&answer), size);
         prop_assert_eq!(assemble(&through_the_client(&events)), answer);
     }
 
@@ -236,19 +210,9 @@ proptest! {
         let mut whole = Vec::new();
         let mut decoder = Decoder::default();
         frames.iter().for_each(|frame| decoder.push(frame.as_bytes(), &mut whole));
-        let mut batched = Vec::new();
         let mut decoder = Decoder::default();
-        let mut rest = &frames[..];
-        for size in cuts.iter().cycle() {
-            if rest.is_empty() {
-                break;
-            }
-            let (batch, after) = rest.split_at((*size).min(rest.len()));
-            let mut events = Vec::new();
-            batch.iter().for_each(|frame| decoder.push(frame.as_bytes(), &mut events));
-            batched.extend(events);
-            rest = after;
-        }
+        let push = |frame: &&str, events: &mut _| decoder.push(frame.as_bytes(), events);
+        let batched = in_batches(&frames, &cuts, push);
         prop_assert_eq!(batched, whole);
     }
 }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use torana_wire::assemble::{Assembler, replay};
+use torana_wire::assemble::{assemble, replay};
 use torana_wire::chat::{Block, FinishReason, Message, Request, Response, Role};
 use torana_wire::event::StreamEvent;
 use torana_wire::openai::Identity;
@@ -84,12 +84,10 @@ fn streamed_message(frames: &[String]) -> Value {
 
 fn decoded(frames: &[String]) -> Response {
     let mut decoder = Decoder::default();
-    let mut assembler = Assembler::default();
     let mut events = Vec::new();
     frames.iter().for_each(|frame| decoder.push(frame.as_bytes(), &mut events));
     decoder.finish(&mut events);
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
+    assemble(&events)
 }
 
 fn conversations() -> Vec<Vec<Block>> {

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use torana_wire::assemble::Assembler;
-use torana_wire::chat::{Block, FinishReason, Response, Usage};
+use torana_wire::assemble::assemble;
+use torana_wire::chat::{Block, FinishReason, Usage};
 use torana_wire::error::{CallError, CallErrorKind};
 use torana_wire::event::{BlockKind, StreamEvent};
 use torana_wire::openai::stream::Decoder;
@@ -25,12 +25,6 @@ fn decode(chunks: &[Value]) -> Vec<StreamEvent> {
     }
     decoder.finish(&mut events);
     events
-}
-
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
 }
 
 fn call(index: Value, id: Value, name: Value, arguments: &str) -> Value {

@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use torana_wire::assemble::Assembler;
+use torana_wire::assemble::assemble;
 use torana_wire::chat::{Block, FinishReason, Response};
+use torana_wire::conformance::assert_whole;
 use torana_wire::error::CallErrorKind;
 use torana_wire::event::StreamEvent;
 use torana_wire::{anthropic, completions, openai};
@@ -35,12 +36,6 @@ fn recordings(suffix: &str) -> Vec<(String, String)> {
     files.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
-}
-
 fn says_something(response: &Response) -> bool {
     response.blocks.iter().any(|block| match block {
         Block::Text { text, .. } | Block::Reasoning { text, .. } => !text.is_empty(),
@@ -51,40 +46,6 @@ fn says_something(response: &Response) -> bool {
         Block::Other { .. } => true,
         _ => false,
     })
-}
-
-/// Every block is started once, filled only while open, and stopped.
-fn assert_well_formed(name: &str, events: &[StreamEvent]) {
-    let mut open = Vec::new();
-    let mut seen = 0;
-    for event in events {
-        match event {
-            StreamEvent::BlockStart { index, .. } => {
-                assert_eq!(*index, seen, "{name}");
-                seen += 1;
-                open.push(*index);
-            }
-            StreamEvent::TextDelta { index, .. }
-            | StreamEvent::ReasoningDelta { index, .. }
-            | StreamEvent::ReasoningSignature { index, .. }
-            | StreamEvent::ToolCallDelta { index, .. } => {
-                assert!(open.contains(index), "{name}: delta to a block that is not open");
-            }
-            StreamEvent::BlockStop { index } => {
-                let before = open.len();
-                open.retain(|block| block != index);
-                assert_eq!(open.len() + 1, before, "{name}: a block stopped that was not open");
-            }
-            _ => {}
-        }
-    }
-    assert!(open.is_empty(), "{name}: blocks left open");
-    assert!(matches!(events.first(), Some(StreamEvent::Started { .. })), "{name}");
-    let started = events.iter().filter(|event| matches!(event, StreamEvent::Started { .. }));
-    assert_eq!(started.count(), 1, "{name}");
-    assert!(matches!(events.last(), Some(StreamEvent::Finish(_))), "{name}: {:?}", events.last());
-    let finished = events.iter().filter(|event| matches!(event, StreamEvent::Finish(_)));
-    assert_eq!(finished.count(), 1, "{name}");
 }
 
 /// What a client on the OpenAI wire makes of it.
@@ -118,7 +79,7 @@ fn recorded_openai_streams_decode_to_whole_answers() {
         }
         assert!(!events.iter().any(|event| matches!(event, StreamEvent::Finish(_))), "{name}");
         decoder.finish(&mut events);
-        assert_well_formed(&name, &events);
+        assert_whole(&name, &events);
         let response = assemble(&events);
         assert!(says_something(&response), "{name}");
         assert!(response.usage.is_some_and(|usage| usage.input > 0 && usage.output > 0), "{name}");
@@ -158,7 +119,7 @@ fn recorded_completions_decode_and_reach_the_client_unchanged() {
         let mut events = Vec::new();
         text.lines().for_each(|line| decoder.push(line.as_bytes(), &mut events));
         decoder.finish(&mut events);
-        assert_well_formed(&name, &events);
+        assert_whole(&name, &events);
         let response = assemble(&events);
         assert!(says_something(&response), "{name}");
         assert!(response.usage.is_some_and(|usage| usage.input > 0 && usage.output > 0), "{name}");
@@ -195,7 +156,7 @@ fn recorded_anthropic_streams_decode_to_whole_answers() {
             continue;
         }
         let events = decode_anthropic(&text);
-        assert_well_formed(&name, &events);
+        assert_whole(&name, &events);
         let response = assemble(&events);
         assert!(says_something(&response), "{name}");
         assert!(response.usage.is_some_and(|usage| usage.input > 0 && usage.output > 0), "{name}");

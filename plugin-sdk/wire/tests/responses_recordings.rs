@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use torana_wire::assemble::Assembler;
+use torana_wire::assemble::assemble;
 use torana_wire::chat::{Block, FinishReason, Request, Response};
+use torana_wire::conformance::{assert_whole, in_batches};
 use torana_wire::error::CallErrorKind;
 use torana_wire::event::StreamEvent;
 use torana_wire::openai;
@@ -67,42 +68,6 @@ fn decode<'a>(lines: impl IntoIterator<Item = &'a String>) -> Vec<StreamEvent> {
     events
 }
 
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
-}
-
-/// Every block is started once, filled only while open, and stopped.
-fn assert_well_formed(name: &str, events: &[StreamEvent]) {
-    let mut open = Vec::new();
-    let mut seen = 0;
-    for event in events {
-        match event {
-            StreamEvent::BlockStart { index, .. } => {
-                assert_eq!(*index, seen, "{name}");
-                seen += 1;
-                open.push(*index);
-            }
-            StreamEvent::TextDelta { index, .. }
-            | StreamEvent::ReasoningDelta { index, .. }
-            | StreamEvent::ReasoningSignature { index, .. }
-            | StreamEvent::ToolCallDelta { index, .. } => {
-                assert!(open.contains(index), "{name}: delta to a block that is not open");
-            }
-            StreamEvent::BlockStop { index } => {
-                let before = open.len();
-                open.retain(|block| block != index);
-                assert_eq!(open.len() + 1, before, "{name}: a block stopped that was not open");
-            }
-            _ => {}
-        }
-    }
-    assert!(open.is_empty(), "{name}: blocks left open");
-    assert!(matches!(events.first(), Some(StreamEvent::Started { .. })), "{name}");
-    assert!(matches!(events.last(), Some(StreamEvent::Finish(_))), "{name}: {:?}", events.last());
-}
-
 const IDENTITY: Identity<'_> = Identity { id: "resp_1", model: "shown", created: 7 };
 
 fn through_the_client(events: &[StreamEvent]) -> (Vec<StreamEvent>, String) {
@@ -157,7 +122,7 @@ fn streams_decode_to_the_response_they_end_with() {
             eprintln!("cut short: {name}");
             continue;
         }
-        assert_well_formed(&name, &events);
+        assert_whole(&name, &events);
         let streamed = assemble(&events);
         let mut whole = response::decode(last["response"].to_string().as_bytes()).unwrap();
         // These give an item or the response another id in every event.
@@ -194,7 +159,7 @@ fn streams_reach_a_client_of_this_wire_unchanged() {
         }
         let expected = assemble(&events);
         let (again, text) = through_the_client(&events);
-        assert_well_formed(&name, &again);
+        assert_whole(&name, &again);
         let again = assemble(&again);
         assert_eq!(again.blocks, expected.blocks, "{name}");
         assert_eq!(again.finish_reason, expected.finish_reason, "{name}");
@@ -218,12 +183,9 @@ fn any_batching_of_frames_gives_the_same_events() {
         let whole = decode(&lines);
         for size in [1, 2, 3, 7] {
             let mut decoder = Decoder::default();
-            let mut batched = Vec::new();
-            for batch in lines.chunks(size) {
-                let mut events = Vec::new();
-                batch.iter().for_each(|line| decoder.push(None, line.as_bytes(), &mut events));
-                batched.extend(events);
-            }
+            let push = |line: &String, events: &mut _| decoder.push(None, line.as_bytes(), events);
+            let mut batched = in_batches(&lines, &[size], push);
+            decoder.finish(&mut batched);
             assert_eq!(batched, whole, "{name}");
         }
     }
@@ -323,7 +285,7 @@ fn chat_answers_reach_clients_of_this_wire_with_text_calls_reasoning_and_usage()
         text.lines().for_each(|line| decoder.push(line.as_bytes(), &mut events));
         decoder.finish(&mut events);
         let (again, _) = through_the_client(&events);
-        assert_well_formed(&name, &again);
+        assert_whole(&name, &again);
         assert_eq!(essence(&assemble(&again)), essence(&assemble(&events)), "{name}");
         count += 1;
     }

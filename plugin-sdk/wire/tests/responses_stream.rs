@@ -3,8 +3,9 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use torana_wire::assemble::{Assembler, replay};
+use torana_wire::assemble::{assemble, replay};
 use torana_wire::chat::{Block, FinishReason, Request, Response, Usage};
+use torana_wire::conformance::shredded;
 use torana_wire::error::{CallError, CallErrorKind};
 use torana_wire::event::{BlockKind, StreamEvent};
 use torana_wire::responses::stream::{Decoder, Encoder};
@@ -57,12 +58,6 @@ fn decode(frames: &[(String, String)]) -> Vec<StreamEvent> {
 
 fn through_the_client(events: &[StreamEvent]) -> Vec<StreamEvent> {
     decode(&frames(&encode(events)))
-}
-
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
 }
 
 fn reasoning(text: &str, signature: Option<&str>, dialect: &str) -> Block {
@@ -425,39 +420,12 @@ fn answer() -> impl Strategy<Value = Response> {
     })
 }
 
-/// Cuts each delta in pieces.
-fn shred(events: Vec<StreamEvent>, size: usize) -> Vec<StreamEvent> {
-    let pieces = |text: &str| -> Vec<String> {
-        text.chars().collect::<Vec<_>>().chunks(size).map(|piece| piece.iter().collect()).collect()
-    };
-    let mut shredded = Vec::new();
-    for event in events {
-        match event {
-            StreamEvent::TextDelta { index, text } => shredded.extend(
-                pieces(&text).into_iter().map(|text| StreamEvent::TextDelta { index, text }),
-            ),
-            StreamEvent::ReasoningDelta { index, text } => shredded.extend(
-                pieces(&text).into_iter().map(|text| StreamEvent::ReasoningDelta { index, text }),
-            ),
-            StreamEvent::ToolCallDelta { index, arguments } => {
-                shredded.extend(
-                    pieces(&arguments)
-                        .into_iter()
-                        .map(|arguments| StreamEvent::ToolCallDelta { index, arguments }),
-                );
-            }
-            event => shredded.push(event),
-        }
-    }
-    shredded
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn streamed_answer_reaches_the_client_unchanged(answer in answer(), size in 1usize..5) {
-        let events = shred(replay(&answer), size);
+        let events = shredded(&replay(&answer), size);
         prop_assert_eq!(assemble(&through_the_client(&events)), answer);
     }
 

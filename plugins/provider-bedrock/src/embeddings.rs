@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value, json};
 use torana_plugin_sdk::provider::{Endpoint, HttpRequest, HttpResponse};
+use torana_plugin_sdk::wire::embeddings::request::texts;
+use torana_plugin_sdk::wire::embeddings::response;
 use torana_plugin_sdk::wire::encoded::{Dropped, unsupported};
 use torana_plugin_sdk::{CallError, CallErrorKind};
 
@@ -20,7 +22,7 @@ pub(crate) fn build(
     endpoint: &Endpoint<Settings>,
     request: &Value,
 ) -> Result<HttpRequest, CallError> {
-    let texts = texts(request.get("input").unwrap_or(&Value::Null))?;
+    let texts = texts(request)?;
     let mut dropped = Dropped::default();
     let mut known = vec!["input", "model", "encoding_format", "dimensions"];
     let body = match endpoint.settings.family(&endpoint.model) {
@@ -54,32 +56,7 @@ pub(crate) fn parse(
     let counted = answer.header(TOKENS).and_then(|count| count.trim().parse::<u64>().ok());
     let stated = body.get("inputTextTokenCount").and_then(Value::as_u64);
     let tokens = stated.or(counted).unwrap_or_default();
-    let data: Vec<Value> = vectors
-        .iter()
-        .enumerate()
-        .map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector}))
-        .collect();
-    Ok(json!({
-        "object": "list",
-        "data": data,
-        "model": endpoint.model,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    }))
-}
-
-fn texts(input: &Value) -> Result<Vec<&str>, CallError> {
-    let texts = match input {
-        Value::String(text) => Some(vec![text.as_str()]),
-        Value::Array(items) if items.iter().any(|item| item.is_number() || item.is_array()) => {
-            return Err(unsupported("embedding tokens instead of text"));
-        }
-        Value::Array(items) => items.iter().map(Value::as_str).collect(),
-        _ => None,
-    };
-    texts.filter(|texts| !texts.is_empty()).ok_or_else(|| {
-        let message = "input is not a text or a list of texts";
-        CallError::new(CallErrorKind::InvalidRequest, message)
-    })
+    Ok(response::of_vectors(&endpoint.model, vectors, Some(tokens)))
 }
 
 /// The first version and the one for images have dimensions of their own.
@@ -124,15 +101,13 @@ fn cohere(settings: &Settings, texts: &[&str], request: &Value) -> Value {
 
 /// Titan gives one; Cohere a list, by type where types were asked for.
 fn vectors(body: &Value) -> Option<Vec<&Value>> {
-    let is_vector = |value: &&Value| {
-        value.as_array().is_some_and(|numbers| numbers.iter().all(Value::is_number))
-    };
+    let are_vectors = |values: &Vec<&Value>| values.iter().all(|value| response::is_vector(value));
     if let Some(vector) = body.get("embedding") {
-        return Some(vec![vector]).filter(|vectors| vectors.iter().all(is_vector));
+        return Some(vec![vector]).filter(are_vectors);
     }
     let embeddings = body.get("embeddings")?;
     let list = embeddings.get("float").unwrap_or(embeddings).as_array()?;
-    Some(list.iter().collect()).filter(|vectors: &Vec<_>| vectors.iter().all(is_vector))
+    Some(list.iter().collect()).filter(are_vectors)
 }
 
 fn malformed(message: String) -> CallError {

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 use torana_plugin_sdk::provider::{Endpoint, HttpRequest, HttpResponse};
+use torana_plugin_sdk::wire::embeddings::request::texts;
+use torana_plugin_sdk::wire::embeddings::response;
 use torana_plugin_sdk::wire::encoded::{Dropped, unsupported};
 use torana_plugin_sdk::{CallError, CallErrorKind};
 
@@ -21,7 +23,10 @@ pub(crate) fn build(
     endpoint: &Endpoint<Settings>,
     request: &Value,
 ) -> Result<HttpRequest, CallError> {
-    let texts = texts(request.get("input").unwrap_or(&Value::Null))?;
+    let texts = texts(request)?;
+    if texts.len() > MAX_TEXTS {
+        return Err(unsupported(&format!("more than {MAX_TEXTS} texts in a call for embeddings")));
+    }
     let stated = |key: &str| request.get(key).filter(|value| !value.is_null()).cloned();
     let input_type = stated("input_type");
     let mut body = Map::from_iter([
@@ -55,49 +60,15 @@ pub(crate) fn parse(
     }
     let body: Value = serde_json::from_slice(&answer.body)
         .map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
-    let is_vector = |value: &Value| {
-        value.as_array().is_some_and(|numbers| numbers.iter().all(Value::is_number))
-    };
     let vectors = body
         .pointer("/embeddings/float")
         .and_then(Value::as_array)
-        .filter(|vectors| vectors.iter().all(is_vector))
+        .filter(|vectors| vectors.iter().all(response::is_vector))
         .ok_or_else(|| malformed("the body has no embeddings of floats".into()))?;
     let tokens = body.pointer("/meta/billed_units/input_tokens").and_then(Value::as_f64);
     // The cast saturates.
     let tokens = tokens.unwrap_or_default() as u64;
-    let data: Vec<Value> = vectors
-        .iter()
-        .enumerate()
-        .map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector}))
-        .collect();
-    Ok(json!({
-        "object": "list",
-        "data": data,
-        "model": endpoint.model,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    }))
-}
-
-fn texts(input: &Value) -> Result<Vec<&str>, CallError> {
-    let texts: Option<Vec<&str>> = match input {
-        Value::String(text) => Some(vec![text.as_str()]),
-        Value::Array(items) if items.iter().any(|item| item.is_number() || item.is_array()) => {
-            return Err(unsupported("embedding tokens instead of text"));
-        }
-        Value::Array(items) => items.iter().map(Value::as_str).collect(),
-        _ => None,
-    };
-    match texts {
-        Some(texts) if texts.len() > MAX_TEXTS => {
-            Err(unsupported(&format!("more than {MAX_TEXTS} texts in a call for embeddings")))
-        }
-        Some(texts) if !texts.is_empty() => Ok(texts),
-        _ => {
-            let message = "input is not a text or a list of texts";
-            Err(CallError::new(CallErrorKind::InvalidRequest, message))
-        }
-    }
+    Ok(response::of_vectors(&endpoint.model, vectors, Some(tokens)))
 }
 
 fn malformed(message: String) -> CallError {

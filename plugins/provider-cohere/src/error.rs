@@ -6,10 +6,8 @@
 
 use serde_json::Value;
 use torana_plugin_sdk::provider::HttpResponse;
+use torana_plugin_sdk::wire::failure::excerpt;
 use torana_plugin_sdk::{CallError, CallErrorKind as Kind};
-
-/// Characters kept of a body of no known shape: a first line, not a web page.
-const KEPT_CHARACTERS: usize = 300;
 
 /// What an answer with an error status means.
 pub(crate) fn decode(answer: &HttpResponse) -> CallError {
@@ -74,9 +72,4 @@ fn from_words(message: &str) -> Kind {
     } else {
         Kind::InvalidRequest
     }
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let start = body.get(..KEPT_CHARACTERS * 4).unwrap_or(body);
-    String::from_utf8_lossy(start).trim().chars().take(KEPT_CHARACTERS).collect()
 }

@@ -7,6 +7,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use torana_plugin_sdk::provider::{Endpoint, HttpRequest};
+use torana_plugin_sdk::wire::embeddings::request::texts;
+use torana_plugin_sdk::wire::embeddings::response;
 use torana_plugin_sdk::wire::encoded::{Dropped, unsupported};
 use torana_plugin_sdk::{CallError, CallErrorKind};
 
@@ -27,7 +29,7 @@ pub(crate) fn build(
     request: Value,
 ) -> Result<HttpRequest, CallError> {
     let platform = endpoint.settings.platform;
-    let inputs = inputs(request.get("input"))?;
+    let inputs = texts(&request)?;
     let most = MAX_INPUTS.iter().find(|(of, _)| *of == platform).map_or(1, |(_, most)| *most);
     if inputs.len() > most {
         return Err(unsupported(&format!("embedding more than {most} texts at once")));
@@ -71,22 +73,13 @@ pub(crate) fn parse(model: &str, body: &[u8]) -> Result<Value, CallError> {
         (None, Some(items)) => items.iter().filter_map(|item| item.get("embeddings")).collect(),
         (None, None) => answer.get("embedding").into_iter().collect(),
     };
-    let data = found
+    let vectors = found
         .iter()
-        .enumerate()
-        .map(|(index, embedding)| {
-            let values = embedding.get("values").filter(|values| values.is_array())?;
-            Some(json!({"object": "embedding", "index": index, "embedding": values}))
-        })
+        .map(|embedding| embedding.get("values").filter(|values| values.is_array()))
         .collect::<Option<Vec<_>>>()
-        .filter(|data| !data.is_empty())
+        .filter(|vectors| !vectors.is_empty())
         .ok_or_else(|| malformed("the body holds no embeddings".into()))?;
-    let mut response = json!({"object": "list", "data": data, "model": model});
-    if let (Some(tokens), Some(fields)) = (tokens(&answer, &found), response.as_object_mut()) {
-        let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-        fields.insert("usage".into(), usage);
-    }
-    Ok(response)
+    Ok(response::of_vectors(model, vectors, tokens(&answer, &found)))
 }
 
 fn tokens(answer: &Value, embeddings: &[&Value]) -> Option<u64> {
@@ -107,27 +100,6 @@ fn tokens(answer: &Value, embeddings: &[&Value]) -> Option<u64> {
             count.as_u64().or_else(|| count.as_f64().map(|count| count as u64))
         })
         .sum()
-}
-
-fn inputs(input: Option<&Value>) -> Result<Vec<&str>, CallError> {
-    let invalid = || {
-        let message = "input must be a text or an array of texts";
-        CallError::new(CallErrorKind::InvalidRequest, message)
-    };
-    let items = match input {
-        Some(Value::String(text)) => return Ok(vec![text]),
-        Some(Value::Array(items)) if !items.is_empty() => items,
-        _ => return Err(invalid()),
-    };
-    let mut texts = Vec::with_capacity(items.len());
-    for item in items {
-        match item {
-            Value::String(text) => texts.push(text.as_str()),
-            Value::Number(_) | Value::Array(_) => return Err(unsupported("embedding tokens")),
-            _ => return Err(invalid()),
-        }
-    }
-    Ok(texts)
 }
 
 /// What a request says beside its texts.

@@ -9,10 +9,8 @@
 //! Source: cloud.google.com/apis/design/errors, ai.google.dev/gemini-api/docs/troubleshooting.
 
 use serde_json::Value;
+use torana_plugin_sdk::wire::failure::excerpt;
 use torana_plugin_sdk::{CallError, CallErrorKind};
-
-/// Characters of a body of no known shape that are kept: a first line, not a web page.
-const KEPT_CHARACTERS: usize = 300;
 
 /// What an answer with an error status means.
 pub(crate) fn decode(status: u16, retry_after_ms: Option<u64>, body: &[u8]) -> CallError {
@@ -162,9 +160,4 @@ fn names_context_length(message: &str) -> bool {
     ]
     .iter()
     .any(|phrase| message.contains(phrase))
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let start = body.get(..KEPT_CHARACTERS * 4).unwrap_or(body);
-    String::from_utf8_lossy(start).trim().chars().take(KEPT_CHARACTERS).collect()
 }

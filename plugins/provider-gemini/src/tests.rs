@@ -7,9 +7,10 @@ mod property;
 mod recordings;
 
 use serde_json::Value;
-use torana_plugin_sdk::chat::{Request, Response};
+use torana_plugin_sdk::chat::Request;
 use torana_plugin_sdk::provider::{Built, Endpoint, HttpRequest, Provider};
-use torana_plugin_sdk::wire::assemble::Assembler;
+use torana_plugin_sdk::wire::assemble::assemble;
+use torana_plugin_sdk::wire::conformance;
 use torana_plugin_sdk::{CallError, StreamEvent};
 
 use crate::settings::Settings;
@@ -37,38 +38,15 @@ fn decode(chunks: &[Value]) -> Vec<StreamEvent> {
     events
 }
 
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
-}
-
-/// Every block is started once, filled only while open, and stopped.
+/// Beside what the contract asks: one block at a time.
 fn assert_well_formed(name: &str, events: &[StreamEvent]) {
-    let mut open = None;
-    let mut next = 0;
-    for event in events {
-        match event {
-            StreamEvent::BlockStart { index, .. } => {
-                assert_eq!((*index, open), (next, None), "{name}");
-                open = Some(*index);
-                next += 1;
-            }
-            StreamEvent::TextDelta { index, .. }
-            | StreamEvent::ReasoningDelta { index, .. }
-            | StreamEvent::ReasoningSignature { index, .. }
-            | StreamEvent::ToolCallDelta { index, .. } => {
-                assert_eq!(open, Some(*index), "{name}: delta to a block that is not open");
-            }
-            StreamEvent::BlockStop { index } => assert_eq!(open.take(), Some(*index), "{name}"),
-            _ => {}
-        }
-    }
-    let ends =
-        |event: &&StreamEvent| matches!(event, StreamEvent::Finish(_) | StreamEvent::Failed(_));
-    let ends = events.iter().filter(ends).count();
-    assert!(ends <= 1, "{name}: it ends {ends} times");
-    if matches!(events.last(), Some(StreamEvent::Finish(_))) {
-        assert_eq!(open, None, "{name}: a block is left open");
+    conformance::assert_well_formed(name, events);
+    let edges = events.iter().filter_map(|event| match event {
+        StreamEvent::BlockStart { .. } => Some(true),
+        StreamEvent::BlockStop { .. } => Some(false),
+        _ => None,
+    });
+    for (edge, is_start) in edges.zip([true, false].into_iter().cycle()) {
+        assert_eq!(edge, is_start, "{name}: blocks lie within one another");
     }
 }

@@ -6,18 +6,9 @@
 
 use serde::Serialize;
 use torana_plugin_sdk::chat::Reasoning;
+use torana_plugin_sdk::wire::effort;
 
 use crate::model::{Model, Thinking};
-
-/// Words in rising order, with the tokens that each may spend.
-const SCALE: [(&str, u64); 6] = [
-    ("minimal", 1_024),
-    ("low", 2_048),
-    ("medium", 8_192),
-    ("high", 16_384),
-    ("xhigh", 32_768),
-    ("max", 32_768),
-];
 
 /// `generationConfig.thinkingConfig`. Only one of budget and level may be set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -39,7 +30,7 @@ pub(crate) struct Plan {
 }
 
 pub(crate) fn plan(reasoning: &Reasoning, model: Model<'_>) -> Plan {
-    let tokens = reasoning.budget_tokens.or(reasoning.effort.as_deref().map(budget));
+    let tokens = reasoning.budget_tokens.or(reasoning.effort.as_deref().map(effort::budget));
     let off = tokens == Some(0);
     let config = |budget, level| ThinkingConfig {
         include_thoughts: !off,
@@ -74,14 +65,6 @@ fn level(tokens: u64, minimal: bool, medium: bool) -> &'static str {
         2_049..=8_192 if medium => "MEDIUM",
         _ => "HIGH",
     }
-}
-
-/// Tokens for a word; an unknown word counts as `medium`.
-fn budget(effort: &str) -> u64 {
-    if effort == "none" {
-        return 0;
-    }
-    SCALE.iter().find(|(word, _)| *word == effort).map_or(8_192, |(_, tokens)| *tokens)
 }
 
 #[cfg(test)]

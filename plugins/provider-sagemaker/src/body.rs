@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use torana_plugin_sdk::chat::Request;
 use torana_plugin_sdk::provider::Endpoint;
+use torana_plugin_sdk::wire::embeddings::response::is_vector;
 use torana_plugin_sdk::wire::encoded::Encoded;
 use torana_plugin_sdk::wire::openai;
 use torana_plugin_sdk::{CallError, CallErrorKind};
@@ -45,12 +46,9 @@ pub(crate) fn embeddings(
 
 pub(crate) fn decode_embeddings(body: &[u8]) -> Result<Value, CallError> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let is_vector = |item: &Value| {
-        let vector = item.get("embedding").and_then(Value::as_array);
-        vector.is_some_and(|numbers| numbers.iter().all(Value::is_number))
-    };
+    let has_vector = |item: &Value| item.get("embedding").is_some_and(is_vector);
     match answer.get("data").and_then(Value::as_array) {
-        Some(data) if data.iter().all(is_vector) => Ok(answer),
+        Some(data) if data.iter().all(has_vector) => Ok(answer),
         _ => {
             let message = "the body has no embeddings of floats";
             Err(CallError::new(CallErrorKind::MalformedResponse, message))

@@ -5,28 +5,6 @@ use super::cell::KnownLoss;
 use super::client::Client;
 use super::feature::Feature;
 
-/// Providers that are asked in OpenAI's words, or in words that lack the same.
-const OPENAI_LIKE: &[&str] = &[
-    "openai",
-    "openai-responses",
-    "sagemaker",
-    "azure",
-    "mistral",
-    "cohere",
-    "groq",
-    "deepseek",
-    "xai",
-    "together",
-    "fireworks",
-    "hyperbolic",
-    "openrouter",
-    "perplexity",
-    "cerebras",
-    "vllm",
-    "sglang",
-    "tgi",
-    "ollama",
-];
 const GEMINI: &[&str] = &["gemini", "vertex-gemini"];
 const OPENAI_CLIENTS: &[Client] = &[Client::Chat, Client::Responses];
 

@@ -3,69 +3,38 @@
 use serde_json::{Map, Value};
 
 use crate::DecodeError;
-use crate::chat::{Block, Message, Request, Role, Sampling};
-use crate::pointer::{Path, boolean, count, integer, number, object, string, take_string};
+use crate::chat::{Block, Message, Request, Role};
+use crate::parameters;
+use crate::pointer::{self, Path, boolean, string, take_string};
 
 /// The chat request that a client's body means.
 ///
 /// # Errors
 /// A wrong type, and a field that a chat has nothing like; the pointer names it.
 pub fn decode(body: &[u8]) -> Result<Request, DecodeError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Path::Root.error(format!("the body is not JSON: {error}")))?;
-    let mut fields = object(value, &Path::Root)?;
+    let mut fields = pointer::body(body)?;
     let model = take_string(&mut fields, "model", &Path::Root)?;
     let prompt = prompt(fields.shift_remove("prompt"), &Path::Root.key("prompt"))?;
     refuse(&mut fields)?;
     let message = Message { role: Role::User, blocks: vec![Block::text(prompt)], name: None };
     let mut request = Request { model, messages: vec![message], ..Request::default() };
-    for (key, value) in fields {
-        if value.is_null() {
-            continue;
-        }
-        let path = Path::Root.key(&key);
-        match key.as_str() {
-            "stream" => request.stream = boolean(&value, &path)?,
-            "user" => request.user = Some(string(value, &path)?),
-            _ => {
-                if let Some(value) = sampling(&mut request.sampling, &key, value, &path)? {
-                    request.extra.insert(key, value);
-                }
-            }
-        }
-    }
+    parameters::take_all(&mut request, fields, known)?;
     Ok(request)
 }
 
 /// Takes a key that has a field; gives back what is to be kept in `extra`.
-fn sampling(
-    sampling: &mut Sampling,
+fn known(
+    request: &mut Request,
     key: &str,
     value: Value,
     path: &Path<'_>,
 ) -> Result<Option<Value>, DecodeError> {
     match key {
-        "temperature" => sampling.temperature = Some(number(&value, path)?),
-        "top_p" => sampling.top_p = Some(number(&value, path)?),
-        "max_tokens" => sampling.max_output_tokens = Some(count(&value, path)?),
-        "seed" => sampling.seed = Some(integer(&value, path)?),
-        "presence_penalty" => sampling.presence_penalty = Some(number(&value, path)?),
-        "frequency_penalty" => sampling.frequency_penalty = Some(number(&value, path)?),
-        "stop" => sampling.stop = stop(value, path)?,
-        _ => return Ok(Some(value)),
+        "stream" => request.stream = boolean(&value, path)?,
+        "user" => request.user = Some(string(value, path)?),
+        _ => return parameters::sampling_of_openai(&mut request.sampling, key, value, path),
     }
     Ok(None)
-}
-
-fn stop(value: Value, path: &Path<'_>) -> Result<Vec<String>, DecodeError> {
-    match value {
-        Value::String(text) => Ok(vec![text]),
-        Value::Array(items) => {
-            let items = items.into_iter().enumerate();
-            items.map(|(at, item)| string(item, &path.index(at))).collect()
-        }
-        other => Err(path.mismatch("a string or an array of strings", &other)),
-    }
 }
 
 fn prompt(value: Option<Value>, path: &Path<'_>) -> Result<String, DecodeError> {

@@ -1,11 +1,14 @@
 //! What is known of a client's embeddings request before it is passed on.
 //!
+//! [`decode`] is for the host, [`texts`] for an adapter whose provider has a wire of its own.
 //! Strict about the fields it reads; all others pass unread with the body.
 
 use serde_json::Value;
 
 use crate::DecodeError;
-use crate::pointer::{Path, count, object, string, take_optional_string, take_string};
+use crate::encoded::unsupported;
+use crate::error::{CallError, CallErrorKind};
+use crate::pointer::{self, Path, count, string, take_optional_string, take_string};
 
 /// The head of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +34,7 @@ pub enum Encoding {
 
 /// The head of the request that a client's body is.
 pub fn decode(body: &[u8]) -> Result<Head, DecodeError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Path::Root.error(format!("the body is not JSON: {error}")))?;
-    let mut fields = object(value, &Path::Root)?;
+    let mut fields = pointer::body(body)?;
     let model = take_string(&mut fields, "model", &Path::Root)?;
     let (inputs, is_tokens) = inputs(fields.get("input"), &Path::Root.key("input"))?;
     let dimensions = match fields.get("dimensions").filter(|value| !value.is_null()) {
@@ -46,6 +47,23 @@ pub fn decode(body: &[u8]) -> Result<Head, DecodeError> {
     };
     let user = take_optional_string(&mut fields, "user", &Path::Root)?;
     Ok(Head { model, inputs, is_tokens, dimensions, encoding, user })
+}
+
+/// The texts to embed, of which there is at least one.
+///
+/// # Errors
+///
+/// `Unsupported` for tokens, which nobody but their maker can read; `InvalidRequest` for an
+/// `input` of another form than OpenAI's.
+pub fn texts(body: &Value) -> Result<Vec<&str>, CallError> {
+    let input = body.get("input");
+    let (_, is_tokens) = inputs(input, &Path::Root.key("input"))
+        .map_err(|error| CallError::new(CallErrorKind::InvalidRequest, error.to_string()))?;
+    match input {
+        _ if is_tokens => Err(unsupported("embedding tokens")),
+        Some(Value::Array(items)) => Ok(items.iter().filter_map(Value::as_str).collect()),
+        input => Ok(input.and_then(Value::as_str).into_iter().collect()),
+    }
 }
 
 fn encoding(value: Value, path: &Path<'_>) -> Result<Encoding, DecodeError> {
@@ -161,6 +179,20 @@ mod tests {
             assert_eq!(head(body.clone()).unwrap_err().pointer, pointer, "{body}");
         }
         assert_eq!(decode(br#"{"input":"a"}"#).unwrap_err().pointer, "/model");
+    }
+
+    #[test]
+    fn texts_are_given_and_tokens_refused() {
+        let kind = |input: Value| texts(&json!({ "input": input })).unwrap_err().kind;
+        assert_eq!(texts(&json!({"input": "a"})), Ok(vec!["a"]));
+        assert_eq!(texts(&json!({"input": ["a", ""]})), Ok(vec!["a", ""]));
+        for tokens in [json!([1, 2]), json!([[1], [2]])] {
+            assert_eq!(kind(tokens), CallErrorKind::Unsupported);
+        }
+        for wrong in [json!([]), json!(null), json!({}), json!([null]), json!(["a", 1])] {
+            assert_eq!(kind(wrong), CallErrorKind::InvalidRequest);
+        }
+        assert!(texts(&json!([])).is_err());
     }
 
     proptest! {

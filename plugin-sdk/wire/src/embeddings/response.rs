@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::request::Encoding;
 use crate::chat::Usage;
@@ -32,6 +32,31 @@ pub fn encode(mut answer: Value, encoding: Encoding) -> Vec<u8> {
     serde_json::to_vec(&answer).unwrap_or_default()
 }
 
+/// OpenAI's shape of what a provider gave in another: `vectors` in the order of the inputs,
+/// and the tokens they took, where they were counted.
+pub fn of_vectors<'a>(
+    model: &str,
+    vectors: impl IntoIterator<Item = &'a Value>,
+    tokens: Option<u64>,
+) -> Value {
+    let data: Vec<Value> = vectors
+        .into_iter()
+        .enumerate()
+        .map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector}))
+        .collect();
+    let mut answer = json!({"object": "list", "data": data, "model": model});
+    if let (Some(tokens), Some(fields)) = (tokens, answer.as_object_mut()) {
+        let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+        fields.insert("usage".into(), usage);
+    }
+    answer
+}
+
+/// It is an array of nothing but numbers.
+pub fn is_vector(value: &Value) -> bool {
+    value.as_array().is_some_and(|numbers| numbers.iter().all(Value::is_number))
+}
+
 fn base64(numbers: &[Value]) -> Option<String> {
     let mut bytes = Vec::with_capacity(numbers.len().saturating_mul(4));
     for number in numbers {
@@ -51,8 +76,6 @@ struct Wire {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use serde_json::json;
-
     use super::*;
 
     fn answer() -> Value {
@@ -76,6 +99,16 @@ mod tests {
     fn floats_stay_floats_when_asked_for() {
         let found: Value = serde_json::from_slice(&encode(answer(), Encoding::Float)).unwrap();
         assert_eq!(found, answer());
+    }
+
+    #[test]
+    fn vectors_take_openai_s_shape() {
+        let mut expected = answer();
+        expected["data"].as_array_mut().unwrap().truncate(1);
+        let vectors = [json!([1.0, -0.5, 0])];
+        assert_eq!(of_vectors("m", &vectors, Some(5)), expected);
+        assert!(is_vector(&vectors[0]) && !is_vector(&json!(["a"])) && !is_vector(&json!("a")));
+        assert_eq!(of_vectors("m", &[], None).get("usage"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! Entries become reasoning blocks and blocks become entries; what an entry has besides, such
 //! as its `id`, stands in a block of [`FIELDS`] just after, so that it is written as it was
 //! read. An entry of another type is a block of its own.
-//! Source: https://openrouter.ai/docs/guides/best-practices/reasoning-tokens.
+//! Source: <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>.
 
 use serde_json::{Map, Value, json};
 

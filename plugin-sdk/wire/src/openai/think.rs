@@ -243,7 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::assemble::Assembler;
+    use crate::assemble::assemble;
     use crate::chat::FinishReason;
 
     /// An answer of that text, cut into pieces of so many characters, and a tool call.
@@ -268,12 +268,6 @@ mod tests {
         }
         events.push(StreamEvent::Finish(FinishReason::Stop));
         events
-    }
-
-    fn assemble(events: &[StreamEvent]) -> Response {
-        let mut assembler = Assembler::default();
-        events.iter().for_each(|event| assembler.push(event));
-        assembler.finish()
     }
 
     fn streamed(events: Vec<StreamEvent>) -> Vec<StreamEvent> {

@@ -3,11 +3,12 @@
 //! Claude up to 4.5 takes `thinking: {type: enabled, budget_tokens}`; 4.6 takes that too, and
 //! like its successors, which refuse a budget, `{type: adaptive}` with an effort. Nova 2 takes
 //! `reasoningConfig`, gpt-oss `reasoning_effort`. Of any other model nothing is known: the wish
-//! is left out and named. Words and budgets translate as everywhere in Torana: minimal 1,024,
-//! low 2,048, medium 8,192, high 16,384, above 32,768 tokens.
+//! is left out and named. Words and budgets translate as everywhere in Torana: see
+//! [`effort`].
 
 use serde_json::{Map, Value, json};
 use torana_plugin_sdk::chat::{Reasoning, Request, ToolChoice};
+use torana_plugin_sdk::wire::effort;
 
 use crate::family::{Family, claude_version};
 
@@ -44,14 +45,14 @@ pub(super) fn plan(request: &Request, family: Family, model: &str) -> Plan {
             Family::Claude => claude(wish, request, claude_version(model), none),
             Family::Nova if model.contains("nova-2") => nova(wish, request, none),
             Family::GptOss => gpt_oss(wish, none),
-            _ => Plan { left_out: !is_off(wish), ..none },
+            _ => Plan { left_out: !effort::is_off(wish), ..none },
         },
     }
 }
 
 fn claude(wish: &Reasoning, request: &Request, version: Option<(u32, u32)>, none: Plan) -> Plan {
     let adapts = version.is_none_or(|version| version >= (4, 6));
-    if is_off(wish) {
+    if effort::is_off(wish) {
         // Older models think only when they are asked to.
         let fields = match adapts {
             true => Map::from_iter([("thinking".into(), json!({"type": "disabled"}))]),
@@ -67,7 +68,7 @@ fn claude(wish: &Reasoning, request: &Request, version: Option<(u32, u32)>, none
         return Plan { left_out: true, ..none };
     }
     let effort = wish.effort.as_deref();
-    let budget = wish.budget_tokens.unwrap_or_else(|| budget(effort)).max(LEAST_BUDGET);
+    let budget = budget(wish).max(LEAST_BUDGET);
     let takes_budget = version.is_some_and(|version| version <= (4, 6));
     let (thinking, effort) = match adapts && (effort.is_some() || !takes_budget) {
         true => (json!({"type": "adaptive"}), Some(word(effort, budget))),
@@ -100,7 +101,7 @@ fn budget_beside(limit: Option<u64>, budget: u64) -> Option<u64> {
 /// `high` excludes every other limit and parameter, so that a request which sets one gets
 /// `medium`.
 fn nova(wish: &Reasoning, request: &Request, none: Plan) -> Plan {
-    let config = match is_off(wish) {
+    let config = match effort::is_off(wish) {
         true => json!({"type": "disabled"}),
         false => {
             let sampling = &request.sampling;
@@ -119,24 +120,15 @@ fn nova(wish: &Reasoning, request: &Request, none: Plan) -> Plan {
 
 /// Cannot be switched off; `low` is the nearest.
 fn gpt_oss(wish: &Reasoning, none: Plan) -> Plan {
-    let off = is_off(wish);
+    let off = effort::is_off(wish);
     let effort = if off { "low" } else { three_words(wish) };
     let fields = Map::from_iter([("reasoning_effort".into(), effort.into())]);
     Plan { fields, left_out: off, ..none }
 }
 
-fn is_off(wish: &Reasoning) -> bool {
-    wish.effort.as_deref() == Some("none") || wish.budget_tokens == Some(0)
-}
-
-fn budget(effort: Option<&str>) -> u64 {
-    match effort {
-        Some("minimal") => 1_024,
-        Some("low") => 2_048,
-        Some("high") => 16_384,
-        Some("xhigh" | "max") => 32_768,
-        _ => 8_192,
-    }
+fn budget(wish: &Reasoning) -> u64 {
+    let by_word = || effort::budget(wish.effort.as_deref().unwrap_or("medium"));
+    wish.budget_tokens.unwrap_or_else(by_word)
 }
 
 /// Claude's words: from `low` to `high`, and `max`.
@@ -146,22 +138,13 @@ fn word(effort: Option<&str>, budget: u64) -> &'static str {
         Some("medium") => "medium",
         Some("high") => "high",
         Some("xhigh" | "max") => "max",
-        _ => by_budget(budget),
+        _ => effort::word(budget),
     }
 }
 
 fn three_words(wish: &Reasoning) -> &'static str {
-    let effort = wish.effort.as_deref();
-    match word(effort, wish.budget_tokens.unwrap_or_else(|| budget(effort))) {
+    match word(wish.effort.as_deref(), budget(wish)) {
         "max" => "high",
         word => word,
-    }
-}
-
-fn by_budget(budget: u64) -> &'static str {
-    match budget {
-        0..=2_048 => "low",
-        2_049..=8_192 => "medium",
-        _ => "high",
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use torana_plugin_sdk::chat::{OutputFormat, Reasoning, Request, Tool, ToolChoice, is_carrier};
+use torana_plugin_sdk::chat::{OutputFormat, Request, Tool, ToolChoice, is_carrier};
+use torana_plugin_sdk::wire::effort;
 use torana_plugin_sdk::wire::encoded::{Dropped, Encoded};
 use torana_plugin_sdk::{CallError, CallErrorKind};
 
@@ -199,9 +200,8 @@ fn response_format(request: &Request) -> Option<Value> {
 /// What the client wrote for Cohere itself passes instead. Words stand for tokens as
 /// everywhere in Torana.
 fn thinking(request: &Request, reasons: bool, dropped: &mut Dropped) -> Option<Value> {
-    let Reasoning { effort, budget_tokens } = request.reasoning.as_ref()?;
-    let effort = effort.as_deref();
-    let off = effort == Some("none") || *budget_tokens == Some(0);
+    let wish = request.reasoning.as_ref()?;
+    let off = effort::is_off(wish);
     if request.extra.contains_key("thinking") {
         return None;
     }
@@ -209,15 +209,9 @@ fn thinking(request: &Request, reasons: bool, dropped: &mut Dropped) -> Option<V
         dropped.note_if(!off, "reasoning");
         return None;
     }
-    let budget = match (budget_tokens, effort) {
-        _ if off => return Some(json!({"type": "disabled"})),
-        (Some(budget), _) => *budget,
-        (None, None) => return None,
-        (None, Some("minimal")) => 1_024,
-        (None, Some("low")) => 2_048,
-        (None, Some("high")) => 16_384,
-        (None, Some("xhigh" | "max")) => 32_768,
-        (None, Some(_)) => 8_192,
-    };
+    if off {
+        return Some(json!({"type": "disabled"}));
+    }
+    let budget = wish.budget_tokens.or(wish.effort.as_deref().map(effort::budget))?;
     Some(json!({"type": "enabled", "token_budget": budget}))
 }

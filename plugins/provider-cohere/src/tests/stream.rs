@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use torana_plugin_sdk::chat::{Block, FinishReason, Response};
+use torana_plugin_sdk::chat::{Block, FinishReason};
 use torana_plugin_sdk::provider::{Frame, Provider, StreamParser};
-use torana_plugin_sdk::wire::assemble::Assembler;
+use torana_plugin_sdk::wire::assemble::assemble;
+use torana_plugin_sdk::wire::conformance::{assert_well_formed, assert_whole, in_batches};
 use torana_plugin_sdk::{CallErrorKind, StreamEvent};
 
 use super::{MODEL, endpoint, golden, recordings};
@@ -20,12 +21,6 @@ fn decode(lines: &[String]) -> Vec<StreamEvent> {
     lines.iter().for_each(|line| parser.push(&frame(line), &mut events));
     parser.finish(&mut events);
     events
-}
-
-fn assemble(events: &[StreamEvent]) -> Response {
-    let mut assembler = Assembler::default();
-    events.iter().for_each(|event| assembler.push(event));
-    assembler.finish()
 }
 
 fn message(kind: &str, index: u64, message: Value) -> String {
@@ -125,34 +120,6 @@ fn arguments_that_only_begin_like_null_are_whole() {
     }
 }
 
-fn assert_well_formed(name: &str, events: &[StreamEvent]) {
-    let mut open = Vec::new();
-    let mut seen = 0;
-    for event in events {
-        match event {
-            StreamEvent::BlockStart { index, .. } => {
-                assert_eq!(*index, seen, "{name}");
-                seen += 1;
-                open.push(*index);
-            }
-            StreamEvent::TextDelta { index, .. }
-            | StreamEvent::ReasoningDelta { index, .. }
-            | StreamEvent::ToolCallDelta { index, .. } => assert!(open.contains(index), "{name}"),
-            StreamEvent::BlockStop { index } => {
-                assert!(open.contains(index), "{name}");
-                open.retain(|block| block != index);
-            }
-            _ => {}
-        }
-    }
-    assert!(matches!(events.first(), Some(StreamEvent::Started { .. })), "{name}");
-    let started = |event: &&StreamEvent| matches!(event, StreamEvent::Started { .. });
-    assert_eq!(events.iter().filter(started).count(), 1, "{name}");
-    if matches!(events.last(), Some(StreamEvent::Finish(_))) {
-        assert!(open.is_empty(), "{name}");
-    }
-}
-
 fn streams() -> Vec<(String, Vec<String>)> {
     let lines = |text: &str| text.lines().map(str::to_owned).collect();
     recordings(".chunks.txt").into_iter().map(|(name, text)| (name, lines(&text))).collect()
@@ -163,8 +130,7 @@ fn recorded_streams_decode_to_whole_answers() {
     let streams = streams();
     for (name, lines) in &streams {
         let events = decode(lines);
-        assert_well_formed(name, &events);
-        assert!(matches!(events.last(), Some(StreamEvent::Finish(_))), "{name}");
+        assert_whole(name, &events);
         let response = assemble(&events);
         assert_eq!((response.model.as_str(), response.id.is_empty()), (MODEL, false));
         let usage = response.usage.unwrap();
@@ -184,15 +150,8 @@ proptest! {
         all.push(("everything".into(), everything()));
         for (name, lines) in all {
             let mut parser = Cohere::stream(&endpoint(MODEL));
-            let (mut events, mut rest) = (Vec::new(), &lines[..]);
-            let mut sizes = sizes.iter().cycle();
-            while !rest.is_empty() {
-                let (batch, later) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
-                let mut some = Vec::new();
-                batch.iter().for_each(|line| parser.push(&frame(line), &mut some));
-                events.extend(some);
-                rest = later;
-            }
+            let push = |line: &String, events: &mut _| parser.push(&frame(line), events);
+            let mut events = in_batches(&lines, &sizes, push);
             parser.finish(&mut events);
             prop_assert_eq!(events, decode(&lines), "{}", name);
         }

@@ -4,13 +4,14 @@
 //! without a field go to `extra`, as does what `thinking`, `output_config` and `metadata` say
 //! beyond the payload's fields.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{message_decode, tool};
 use crate::DecodeError;
 use crate::chat::{OutputFormat, Reasoning, Request};
+use crate::parameters::{self, left};
 use crate::pointer::{
-    Path, boolean, count, number, object, string, take_optional_string, take_string,
+    self, Path, boolean, count, number, object, string, take_optional_string, take_string,
 };
 
 /// OpenAI's name for a schema, which it insists on and Anthropic does not have.
@@ -33,9 +34,7 @@ pub fn decode(body: &[u8]) -> Result<Request, DecodeError> {
 /// # Errors
 /// Where the body is of the wrong shape. `model` and `messages` must be there.
 pub fn decode_to_count(body: &[u8]) -> Result<Request, DecodeError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Path::Root.error(format!("the body is not JSON: {error}")))?;
-    let mut fields = object(value, &Path::Root)?;
+    let mut fields = pointer::body(body)?;
     let mut request =
         Request { model: take_string(&mut fields, "model", &Path::Root)?, ..Request::default() };
     if request.model.is_empty() {
@@ -57,15 +56,7 @@ pub fn decode_to_count(body: &[u8]) -> Result<Request, DecodeError> {
         let rest = format(&mut request, value, &Path::Root.key("output_format"))?;
         request.extra.extend(rest.map(|rest| ("output_format".to_owned(), rest)));
     }
-    for (key, value) in fields {
-        if value.is_null() {
-            continue;
-        }
-        let path = Path::Root.key(&key);
-        if let Some(value) = known(&mut request, &key, value, &path)? {
-            request.extra.insert(key, value);
-        }
-    }
+    parameters::take_all(&mut request, fields, known)?;
     Ok(request)
 }
 
@@ -130,7 +121,7 @@ fn thinking(
         }
     };
     request.reasoning.get_or_insert_default().budget_tokens = budget;
-    Ok(rest(fields))
+    Ok(left(fields))
 }
 
 fn output_config(
@@ -146,7 +137,7 @@ fn output_config(
         let left = format(request, value, &path.key("format"))?;
         fields.extend(left.map(|left| ("format".to_owned(), left)));
     }
-    Ok(rest(fields))
+    Ok(left(fields))
 }
 
 /// A format of a type that is not known is kept whole.
@@ -168,10 +159,5 @@ fn format(
     let name = SCHEMA_NAME.to_owned();
     request.output_format =
         Some(OutputFormat::JsonSchema { name, description: None, schema, strict: None });
-    Ok(rest(fields))
-}
-
-fn rest(mut fields: Map<String, Value>) -> Option<Value> {
-    fields.retain(|_, value| !value.is_null());
-    (!fields.is_empty()).then_some(Value::Object(fields))
+    Ok(left(fields))
 }

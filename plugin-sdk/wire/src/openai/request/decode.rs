@@ -9,15 +9,14 @@ use super::super::DIALECT;
 use super::{MAX_COMPLETION_TOKENS, message_decode, tool};
 use crate::DecodeError;
 use crate::chat::{OutputFormat, Reasoning, Request};
+use crate::parameters;
 use crate::pointer::{
-    Path, array, boolean, count, integer, number, object, string, take_optional_string, take_string,
+    self, Path, array, boolean, count, object, string, take_optional_string, take_string,
 };
 
 /// The request that a client's body means.
 pub fn decode(body: &[u8]) -> Result<Request, DecodeError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Path::Root.error(format!("the body is not JSON: {error}")))?;
-    let mut fields = object(value, &Path::Root)?;
+    let mut fields = pointer::body(body)?;
 
     let mut request = Request::default();
     let model = fields.shift_remove("model").unwrap_or(Value::Null);
@@ -32,15 +31,7 @@ pub fn decode(body: &[u8]) -> Result<Request, DecodeError> {
         Value::Null => return Err(path.missing("an array")),
         value => message_decode::decode_all(value, &path)?,
     };
-    for (key, value) in fields {
-        if value.is_null() {
-            continue;
-        }
-        let path = Path::Root.key(&key);
-        if let Some(value) = known(&mut request, &key, value, &path)? {
-            request.extra.insert(key, value);
-        }
-    }
+    parameters::take_all(&mut request, fields, known)?;
     settle_limits(&mut request);
     Ok(request)
 }
@@ -52,24 +43,16 @@ fn known(
     value: Value,
     path: &Path<'_>,
 ) -> Result<Option<Value>, DecodeError> {
-    let sampling = &mut request.sampling;
     match key {
-        "temperature" => sampling.temperature = Some(number(&value, path)?),
-        "top_p" => sampling.top_p = Some(number(&value, path)?),
         // vLLM's -1 for "off" is not a count: it stays as it is.
         "top_k" => match value.as_u64() {
-            Some(top_k) => sampling.top_k = Some(top_k),
+            Some(top_k) => request.sampling.top_k = Some(top_k),
             None => return Ok(Some(value)),
         },
-        "max_tokens" => sampling.max_output_tokens = Some(count(&value, path)?),
         MAX_COMPLETION_TOKENS => {
             count(&value, path)?;
             return Ok(Some(value));
         }
-        "stop" => sampling.stop = stop(value, path)?,
-        "seed" => sampling.seed = Some(integer(&value, path)?),
-        "presence_penalty" => sampling.presence_penalty = Some(number(&value, path)?),
-        "frequency_penalty" => sampling.frequency_penalty = Some(number(&value, path)?),
         "tools" => request.tools = tool::decode_all(value, path)?,
         "tool_choice" => request.tool_choice = Some(tool::decode_choice(value, path)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(boolean(&value, path)?),
@@ -82,7 +65,7 @@ fn known(
         "stream" => request.stream = boolean(&value, path)?,
         "user" => request.user = Some(string(value, path)?),
         "metadata" => request.metadata = object(value, path)?,
-        _ => return Ok(Some(value)),
+        _ => return parameters::sampling_of_openai(&mut request.sampling, key, value, path),
     }
     Ok(None)
 }
@@ -95,18 +78,6 @@ fn settle_limits(request: &mut Request) {
         if let Some(older) = older {
             request.extra.insert("max_tokens".into(), older.into());
         }
-    }
-}
-
-fn stop(value: Value, path: &Path<'_>) -> Result<Vec<String>, DecodeError> {
-    match value {
-        Value::String(text) => Ok(vec![text]),
-        Value::Array(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| string(item, &path.index(index)))
-            .collect(),
-        other => Err(path.mismatch("a string or an array of strings", &other)),
     }
 }
 

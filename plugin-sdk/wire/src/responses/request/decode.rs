@@ -10,8 +10,9 @@ use super::super::tool;
 use super::item_decode;
 use crate::DecodeError;
 use crate::chat::{Block, Message, OutputFormat, Request, Role};
+use crate::parameters::{self, left};
 use crate::pointer::{
-    Path, boolean, count, number, object, string, take_optional_string, take_string,
+    self, Path, boolean, count, number, object, string, take_optional_string, take_string,
 };
 
 /// The request that a client's body means.
@@ -20,9 +21,7 @@ use crate::pointer::{
 /// Says where the body is wrong. A body without `input` is right: a stored prompt or an
 /// earlier response may say it all.
 pub fn decode(body: &[u8]) -> Result<Request, DecodeError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Path::Root.error(format!("the body is not JSON: {error}")))?;
-    let mut fields = object(value, &Path::Root)?;
+    let mut fields = pointer::body(body)?;
     let mut request =
         Request { model: take_string(&mut fields, "model", &Path::Root)?, ..Request::default() };
     if let Some(text) = take_optional_string(&mut fields, "instructions", &Path::Root)? {
@@ -41,15 +40,7 @@ pub fn decode(body: &[u8]) -> Result<Request, DecodeError> {
         None if has_source => {}
         None => return Err(path.missing("a string or an array of items")),
     }
-    for (key, value) in fields {
-        if value.is_null() {
-            continue;
-        }
-        let path = Path::Root.key(&key);
-        if let Some(value) = known(&mut request, &key, value, &path)? {
-            request.extra.insert(key, value);
-        }
-    }
+    parameters::take_all(&mut request, fields, known)?;
     Ok(request)
 }
 
@@ -136,10 +127,4 @@ fn json_schema(
         Some(value) => Some(boolean(&value, &path.key("strict"))?),
     };
     Ok(OutputFormat::JsonSchema { name, description, schema, strict })
-}
-
-/// What is left of an object, if anything is.
-fn left(mut fields: Map<String, Value>) -> Option<Value> {
-    fields.retain(|_, value| !value.is_null());
-    (!fields.is_empty()).then_some(Value::Object(fields))
 }
