@@ -1,7 +1,7 @@
 //! Provider adapter: OpenAI's dialects, and every provider that speaks one of them.
 //!
 //! Requests, answers, streams and errors are `torana_wire`'s; this crate adds where to send
-//! them and the things in which servers differ, which are declared in [`settings`]. A client
+//! them and the things in which servers differ, which are declared in `settings.rs`. A client
 //! that speaks a route which the server has itself is passed on: its body stays as it is,
 //! but a streamed request asks for usage at the end, and the host takes that chunk out again
 //! where the client did not want it. All else goes through the chat payload, to the chat
