@@ -17,10 +17,14 @@ const CATALOG: [(&str, &str); 3] = [
     ("plugins.toml", include_str!("../../../config/catalog/plugins.toml")),
 ];
 
-const BUNDLED: [&str; 8] = [
+const BUNDLED: [&str; 12] = [
     "experiment-weighted",
     "provider-anthropic",
+    "provider-bedrock",
+    "provider-cohere",
+    "provider-gemini",
     "provider-openai",
+    "provider-sagemaker",
     "provider-sim",
     "router-priority",
     "router-weighted",

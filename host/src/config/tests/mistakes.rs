@@ -238,7 +238,7 @@ fn secrets_that_are_not_there_and_secrets_that_should_not_be() {
         (
             "[providers.openai]\ncredential = \"sk-proj-1234567890\"",
             "2: providers.openai.credential: found \"sk-\"…; expected \"env:NAME\" or \
-             \"file:PATH\"",
+             \"file:PATH\"; for AWS and Google also \"ambient\"",
         ),
         (
             "[providers.ollama]\nheaders = { Authorization = \"Bearer sk-1\" }",
