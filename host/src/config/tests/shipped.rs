@@ -1,5 +1,7 @@
 //! The files that come with the gateway.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../../config/torana.toml");
@@ -57,10 +59,10 @@ fn every_preset_is_a_provider_without_further_words() {
         };
         // What a base URL leaves room for is all that has to be said.
         let room = preset.base_url_template.iter().flat_map(|url| url.split('{').skip(1));
-        let settings = room
-            .filter_map(|key| Some(format!("{} = \"x\"", key.split_once('}')?.0)))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let keys: BTreeSet<&str> =
+            room.filter_map(|key| key.split_once('}').map(|(key, _)| key)).collect();
+        let settings: Vec<String> = keys.iter().map(|key| format!("{key} = \"x\"")).collect();
+        let settings = settings.join(", ");
         let written = format!("[providers.{name}]\n{url}\nsettings = {{ {settings} }}\n");
         let config = config(&written);
         let provider = &config.providers[name];
