@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dialect::Dialect;
 use crate::error::Cause;
-use crate::request::paths::{self, Route};
+use crate::request::paths::{self, Object, Route};
 use crate::request::reply::header;
 use failure::Family;
 
@@ -156,7 +156,7 @@ impl Operation {
                 let content = json!({ JSON: { "schema": schema(name) } });
                 put("requestBody", json!({ "required": true, "content": content }));
             }
-            (None, Route::Resource(_)) if method == Method::POST => {
+            (None, Route::Object(Object::Resource(_))) if method == Method::POST => {
                 let content = json!({ JSON: {} });
                 let description = "As the provider takes it.";
                 put("requestBody", json!({ "description": description, "content": content }));

@@ -10,7 +10,7 @@ use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{reference, references, schema};
-use crate::request::paths::Route;
+use crate::request::paths::{Object, Route};
 use crate::request::reply::header;
 
 /// A status, and a code that comes with it.
@@ -124,21 +124,23 @@ impl Family {
                 ("Responses", RESPONSES, &[OPENAI, FORWARDED], Provider::Understood)
             }
             Route::Infer(_) => ("Openai", INFERENCE, &[OPENAI, FORWARDED], Provider::Understood),
-            Route::Models => ("Models", &[ADMISSION, QUERY], BOTH, Provider::None),
-            Route::Inferences => ("Inferences", &[ADMISSION, QUERY, STORE], BOTH, Provider::None),
-            Route::Inference(_) => {
+            Route::Object(Object::Models) => ("Models", &[ADMISSION, QUERY], BOTH, Provider::None),
+            Route::Object(Object::Inferences) => {
+                ("Inferences", &[ADMISSION, QUERY, STORE], BOTH, Provider::None)
+            }
+            Route::Object(Object::Inference(_)) => {
                 ("Inference", &[ADMISSION, UNKNOWN_INFERENCE, STORE], BOTH, Provider::None)
             }
-            Route::Model(_) => {
+            Route::Object(Object::Model(_)) => {
                 ("Model", &[ADMISSION, BODY, UNKNOWN_MODEL, CONNECTION], ANY, Provider::PassedOn)
             }
-            Route::Response(_) => (
+            Route::Object(Object::Response(_)) => (
                 "Response",
                 &[ADMISSION, BODY, UNKNOWN_RESPONSE, NO_RESOURCE, STORE, CONNECTION],
                 ANY,
                 Provider::PassedOn,
             ),
-            Route::Resource(_) => {
+            Route::Object(Object::Resource(_)) => {
                 ("Resource", &[ADMISSION, BODY, NO_RESOURCE, CONNECTION], ANY, Provider::PassedOn)
             }
         };

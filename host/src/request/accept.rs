@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::paths::{self, Route};
+use super::paths::{self, Object, Route};
 use super::record::Record;
 use super::reply::{self, ReplyBody, Shape};
 use super::{Asked, admit, history, inference, inferences, models, resource};
@@ -125,33 +125,33 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
         Ok(route) => route,
         Err(cause) => return reply::error(&cause, shape),
     };
-    if let Route::Infer(dialect) = route {
-        return infer(gateway, snapshot, dialect, request).await;
-    }
+    let object = match route {
+        Route::Infer(dialect) => return infer(gateway, snapshot, dialect, request).await,
+        Route::Object(object) => object,
+    };
     let key = match admit::caller(&snapshot.config, request.headers()) {
         Ok(key) => key.map(|key| key.name.as_str()),
         Err(cause) => return reply::error(&cause, shape),
     };
-    let answer = match route {
-        Route::Models => models::list(&snapshot, request.uri().query().unwrap_or(""), shape),
-        Route::Model(name) => match models::one(&snapshot, &name, shape) {
+    let answer = match object {
+        Object::Models => models::list(&snapshot, request.uri().query().unwrap_or(""), shape),
+        Object::Model(name) => match models::one(&snapshot, &name, shape) {
             Some(found) => Ok(found),
             None => resource::model(&gateway, &snapshot, &name, request).await,
         },
-        Route::Inferences => {
+        Object::Inferences => {
             let query = request.uri().query().unwrap_or("");
             inferences::list(&gateway, &snapshot, query).await
         }
-        Route::Inference(id) => inferences::one(&gateway, &snapshot, &id).await,
-        Route::Response(id) => match history::response(&gateway, &snapshot, key, &id).await {
+        Object::Inference(id) => inferences::one(&gateway, &snapshot, &id).await,
+        Object::Response(id) => match history::response(&gateway, &snapshot, key, &id).await {
             Ok(Some(found)) => Ok(found),
             Ok(None) => {
                 resource::pass_on(&gateway, &snapshot, &format!("/responses/{id}"), request).await
             }
             Err(cause) => Err(cause),
         },
-        Route::Resource(path) => resource::pass_on(&gateway, &snapshot, &path, request).await,
-        Route::Infer(_) => Err(Cause::TaskDied),
+        Object::Resource(path) => resource::pass_on(&gateway, &snapshot, &path, request).await,
     };
     answer.unwrap_or_else(|cause| reply::error(&cause, shape))
 }

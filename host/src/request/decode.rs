@@ -59,6 +59,8 @@ pub struct Call {
     /// The answer shall be JSON, of a schema or any.
     pub uses_json: bool,
     pub episode: Uuid,
+    /// Nobody named the episode: it began with this call, unless a turn before says otherwise.
+    pub begins_episode: bool,
     /// Same number, same conversation; 0 where nothing tells.
     pub session: u64,
     /// The turn before, where the client leaves the conversation to whoever answered it.
@@ -84,6 +86,7 @@ pub fn call(
     if let Some(place) = head.empty {
         return Err(invalid(place, &format!("{place}: expected at least one message")));
     }
+    let episode = episode(headers)?;
     Ok(Call {
         dialect,
         model: head.model,
@@ -94,7 +97,8 @@ pub fn call(
         uses_images: head.uses_images,
         uses_json_schema: head.uses_json_schema,
         uses_json: head.uses_json,
-        episode: episode(headers)?,
+        episode: episode.unwrap_or_else(Uuid::now_v7),
+        begins_episode: episode.is_none(),
         session: session(head.session.as_deref()),
         previous_response: head.previous_response,
         sealed: is_sealed(dialect, &body),
@@ -110,13 +114,14 @@ pub fn is_sealed(dialect: Dialect, body: &[u8]) -> bool {
     dialect.is_chat() && SEALED.iter().any(|start| memchr::memmem::find(body, start).is_some())
 }
 
-fn episode(headers: &HeaderMap) -> Result<Uuid, Cause> {
+fn episode(headers: &HeaderMap) -> Result<Option<Uuid>, Cause> {
     match headers.get(EPISODE_HEADER) {
-        None => Ok(Uuid::now_v7()),
+        None => Ok(None),
         Some(value) => value
             .to_str()
             .ok()
             .and_then(|text| Uuid::parse_str(text).ok())
+            .map(Some)
             .ok_or_else(|| invalid(EPISODE_HEADER, "x-torana-episode-id: expected a UUID")),
     }
 }

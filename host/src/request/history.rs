@@ -70,6 +70,9 @@ pub async fn expand(
     let asked = patched(&[input])?;
     call.body = patched(&[input, ("previous_response_id", None)])?;
     call.asked = asked;
+    if let Some(episode) = turn.episode.filter(|_| call.begins_episode) {
+        call.episode = episode;
+    }
     call.previous_response = None;
     // A conversation that has grown is held to what one that was sent at once is held to.
     let server = &snapshot.config.server;
@@ -102,6 +105,7 @@ pub async fn response(
 struct Turn {
     model: String,
     created: u64,
+    episode: Option<Uuid>,
     request: Value,
     response: chat::Response,
 }
@@ -120,6 +124,7 @@ impl Turn {
             model: String,
             time_unix_ms: u64,
             outcome: String,
+            episode_id: Option<Uuid>,
             request: Option<Value>,
             response: Option<chat::Response>,
         }
@@ -136,7 +141,8 @@ impl Turn {
                 if ours && request.get("store") != Some(&Value::Bool(false)) =>
             {
                 let created = row.time_unix_ms / 1_000;
-                Some(Self { model: row.model, created, request, response })
+                let episode = row.episode_id;
+                Some(Self { model: row.model, created, episode, request, response })
             }
             _ => None,
         })

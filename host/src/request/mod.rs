@@ -14,7 +14,8 @@
 //! | `reply` | the one place a cause becomes status and body | – |
 //! | `record` | the one place rows are written, before the last byte | journal |
 //!
-//! Beside them: `structure` and `tool_calls` (whether an answer is what was asked for),
+//! Beside them: `structure`, `tool_calls` and `findings` (whether an answer is what was asked
+//! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
 //! to a body); and the routes that ask no model: `models`, `inferences`, `resource`.
 
@@ -26,6 +27,7 @@ pub mod attempt;
 pub mod bounds;
 pub mod decode;
 pub mod estimate;
+pub mod findings;
 pub mod history;
 pub mod inferences;
 pub mod models;
@@ -114,7 +116,7 @@ async fn serve(
     if call.dialect == Dialect::AnthropicCountTokens && !attempt::can_count(&model, &plan) {
         let read = call.dialect.decode(&call.body);
         read.map_err(|wrong| decode::wrong_type(call.dialect, &wrong))?;
-        return Ok(Served::Counted(estimate::tokens(call.body.len())));
+        return Ok(Served::Counted(estimate::prompt(&call.body)));
     }
     let config = &snapshot.config;
     let answer = attempt::attempt(gateway, config, &model, &plan, call, record).await?;

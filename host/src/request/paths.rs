@@ -37,14 +37,22 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
+    /// Asks a model.
     Infer(Dialect),
+    /// Asks about something that is there.
+    Object(Object),
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
     Models,
     Model(String),
     Inferences,
     Inference(String),
     /// A response that this gateway may have given itself.
     Response(String),
-    /// An object that lives at a provider; the path below `/v1`.
+    /// Lives at a provider; the path below `/v1`.
     Resource(String),
 }
 
@@ -62,24 +70,39 @@ pub fn parse(method: &Method, path: &str) -> Result<Route, Cause> {
 }
 
 fn route(method: &Method, below: &str, segments: &[&str]) -> Option<Route> {
+    if method == Method::POST
+        && let Some(dialect) = dialect(segments)
+    {
+        return Some(Route::Infer(dialect));
+    }
+    object(method, below, segments).map(Route::Object)
+}
+
+fn dialect(segments: &[&str]) -> Option<Dialect> {
+    Some(match segments {
+        ["chat", "completions"] => Dialect::OpenaiChat,
+        ["completions"] => Dialect::OpenaiCompletions,
+        ["responses"] => Dialect::OpenaiResponses,
+        ["embeddings"] => Dialect::OpenaiEmbeddings,
+        ["messages"] => Dialect::AnthropicMessages,
+        ["messages", "count_tokens"] => Dialect::AnthropicCountTokens,
+        _ => return None,
+    })
+}
+
+fn object(method: &Method, below: &str, segments: &[&str]) -> Option<Object> {
     let post = method == Method::POST;
     let get = method == Method::GET || method == Method::HEAD;
     let delete = method == Method::DELETE;
-    let resource = || Some(Route::Resource(format!("/{below}")));
+    let resource = || Some(Object::Resource(format!("/{below}")));
     match segments {
-        ["chat", "completions"] if post => Some(Route::Infer(Dialect::OpenaiChat)),
-        ["completions"] if post => Some(Route::Infer(Dialect::OpenaiCompletions)),
-        ["responses"] if post => Some(Route::Infer(Dialect::OpenaiResponses)),
-        ["embeddings"] if post => Some(Route::Infer(Dialect::OpenaiEmbeddings)),
-        ["messages"] if post => Some(Route::Infer(Dialect::AnthropicMessages)),
-        ["messages", "count_tokens"] if post => Some(Route::Infer(Dialect::AnthropicCountTokens)),
-        ["models"] if get => Some(Route::Models),
-        ["models", model @ ..] if get => Some(Route::Model(decoded(&model.join("/")))),
+        ["models"] if get => Some(Object::Models),
+        ["models", model @ ..] if get => Some(Object::Model(decoded(&model.join("/")))),
         ["models", _] if delete => resource(),
-        ["inferences"] if get => Some(Route::Inferences),
-        ["inferences", id] if get => Some(Route::Inference((*id).to_owned())),
+        ["inferences"] if get => Some(Object::Inferences),
+        ["inferences", id] if get => Some(Object::Inference((*id).to_owned())),
         ["responses", "compact" | "input_tokens"] => post.then(resource).flatten(),
-        ["responses", id] if get => Some(Route::Response((*id).to_owned())),
+        ["responses", id] if get => Some(Object::Response((*id).to_owned())),
         ["responses", _] if delete => resource(),
         ["responses", _, "cancel"] if post => resource(),
         ["responses", _, "input_items"] if get => resource(),
@@ -146,7 +169,7 @@ mod tests {
     #[test]
     fn models_may_have_slashes() {
         let route = parse(&Method::GET, "/v1/models/openai/gpt-5").unwrap();
-        assert_eq!(route, Route::Model("openai/gpt-5".into()));
+        assert_eq!(route, Route::Object(Object::Model("openai/gpt-5".into())));
         assert_eq!(parse(&Method::GET, "/v1/models/openai%2Fgpt-5").unwrap(), route);
     }
 }

@@ -6,10 +6,6 @@
 //! with an end marker. Silence gets a comment, so that proxies between us and the client keep
 //! the connection.
 //!
-//! What the gateway finds out about a whole answer (missing usage, tool calls or output that
-//! do not fit their schemas) is told in headers; about a streamed one, whose headers are gone,
-//! in an SSE comment before the end.
-//!
 //! The body pulls: a slow client slows the provider down, and a client that goes away drops
 //! the body, which cancels the call. With `on_disconnect = "drain"` the relay runs in a task
 //! of its own and reads the answer to its end.
@@ -20,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;
@@ -31,12 +27,12 @@ use torana_wire::openai::Identity;
 
 use super::answer::{Answer, Batch, Content, Source, Stream, Whole};
 use super::decode::Call;
+use super::findings::{self, Findings};
+use super::history;
 use super::patch::patch;
 use super::record::{ErrorFields, FinishedAttempt, Outcome, Record};
 use super::reply::{self, ReplyBody, header};
-use super::structure::{self, Expected, StreamRewriter, Validity};
-use super::tool_calls::{self, InvalidToolCall, Reason};
-use super::{estimate, history};
+use super::structure::StreamRewriter;
 use crate::config::OnDisconnect;
 use crate::dialect::Dialect;
 use crate::dialect::encode::{self, Encoder};
@@ -66,103 +62,8 @@ pub async fn relay(
         Content::Whole(answer) => whole(settle, *answer, &call, &endpoint.name, record).await,
         Content::Stream(answer) => stream(snapshot, settle, *answer, call, &endpoint.name, record),
     };
-    list(response.headers_mut(), header::DROPPED_PARAMS, &dropped);
+    findings::list(response.headers_mut(), header::DROPPED_PARAMS, &dropped);
     response
-}
-
-/// A header that lists names; none where there are none.
-fn list(headers: &mut HeaderMap, name: HeaderName, values: &[String]) {
-    if !values.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&values.join(", "))
-    {
-        headers.insert(name, value);
-    }
-}
-
-/// What the gateway itself found out about an answer.
-#[derive(Default)]
-struct Findings {
-    invalid_tool_calls: Vec<InvalidToolCall>,
-    invalid_output: Vec<String>,
-    estimated: bool,
-}
-
-impl Findings {
-    /// Looks at an answer that came to its end.
-    fn of(call: &Call, response: &mut chat::Response) -> Self {
-        let mut findings = Self::default();
-        if !call.dialect.is_chat() {
-            return findings;
-        }
-        if response.usage.is_none() {
-            response.usage = Some(estimate::usage(call, response));
-            findings.estimated = true;
-        }
-        let is_call = |block: &chat::Block| matches!(block, chat::Block::ToolCall { .. });
-        let calls = response.blocks.iter().any(is_call);
-        // The payload is needed only where there is something to hold against it.
-        if (calls || call.uses_json)
-            && let Ok(request) = call.dialect.decode(&call.body)
-        {
-            // Milliseconds as a rule; a client's schema can make it much more.
-            tokio::task::block_in_place(|| {
-                findings.invalid_output = misfits(&request, response);
-                findings.invalid_tool_calls = tool_calls::invalid_calls(&request, response)
-                    .into_iter()
-                    .filter(|call| call.reason != Reason::Unchecked)
-                    .collect();
-            });
-        }
-        findings
-    }
-
-    fn tool_calls(&self) -> Vec<String> {
-        self.invalid_tool_calls.iter().map(|call| call.name.clone()).collect()
-    }
-
-    fn headers(&self, headers: &mut HeaderMap) {
-        list(headers, header::INVALID_TOOL_CALLS, &self.tool_calls());
-        if !self.invalid_output.is_empty() {
-            headers.insert(header::INVALID_OUTPUT, HeaderValue::from_static("schema"));
-        }
-        if self.estimated {
-            headers.insert(header::ESTIMATED, HeaderValue::from_static("usage"));
-        }
-    }
-
-    /// The same for a stream.
-    fn comments(&self) -> String {
-        let mut comments = String::new();
-        if !self.invalid_tool_calls.is_empty() {
-            let names = self.tool_calls().join(", ").replace(['\n', '\r'], " ");
-            comments.push_str(&format!(": {}: {names}\n\n", header::INVALID_TOOL_CALLS));
-        }
-        if !self.invalid_output.is_empty() {
-            comments.push_str(&format!(": {}: schema\n\n", header::INVALID_OUTPUT));
-        }
-        if self.estimated {
-            comments.push_str(&format!(": {}: usage\n\n", header::ESTIMATED));
-        }
-        comments
-    }
-
-    fn note(self, record: &mut Record) {
-        record.invalid_tool_calls(self.invalid_tool_calls);
-        record.invalid_output(self.invalid_output);
-    }
-}
-
-/// What keeps an answer from matching the schema that was asked for.
-fn misfits(request: &chat::Request, response: &chat::Response) -> Vec<String> {
-    let (Ok(Some(expected)), Some(text)) =
-        (Expected::of(request), structure::answer_text(response))
-    else {
-        return Vec::new();
-    };
-    match expected.validate(&text) {
-        Validity::Invalid { errors } => errors.iter().map(ToString::to_string).collect(),
-        Validity::Valid | Validity::Unchecked => Vec::new(),
-    }
 }
 
 /// Tells statistics and policy how the attempt went, once.

@@ -22,7 +22,7 @@ use crate::config::Timeouts;
 use crate::error::{AttemptError, Cause};
 use crate::gateway::Gateway;
 use crate::snapshot::{Provider, Snapshot};
-use crate::upstream::request::{self, Parts};
+use crate::upstream::request::{self, Parts, RequestError};
 
 /// A path segment: what RFC 3986 calls unreserved stays, and what OpenAI's ids are made of.
 const SEGMENT: &AsciiSet =
@@ -81,7 +81,7 @@ pub async fn pass_on(
         .and_then(|answered| answered)
         .map_err(|error| match error {
             // The path is the client's here.
-            AttemptError::Request(_) => {
+            AttemptError::Request(RequestError::Path(_)) => {
                 let method = head.method.to_string();
                 Cause::NoRoute { method, path: head.uri.path().to_owned() }
             }

@@ -75,7 +75,7 @@ pub fn facts(call: &Call, seed: u64) -> RequestFacts {
         now_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         seed,
         stream: call.stream,
-        input_tokens: estimate::tokens(call.body.len()),
+        input_tokens: estimate::prompt(&call.body),
         max_output_tokens: call.max_output_tokens,
         session: call.session,
         uses_tools: call.uses_tools,

@@ -398,3 +398,20 @@ pub struct Usage {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }
+
+impl Usage {
+    /// What two calls took together. A cost that only one of them reports is none.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cached_input: self.cached_input.saturating_add(other.cached_input),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            audio: self.audio.saturating_add(other.audio),
+            cost_usd: self.cost_usd.zip(other.cost_usd).map(|(one, other)| one + other),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+}
