@@ -45,14 +45,20 @@ fn bundle() -> Result<(), String> {
     std::fs::write(out.join("bundled.rs"), code).map_err(|error| format!("bundled.rs: {error}"))
 }
 
+/// Every TOML file, by its path in the folder, such as `models/openai.toml`.
 fn catalog(folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     println!("cargo::rerun-if-changed={}", folder.display());
-    let mut files: Vec<(String, PathBuf)> = std::fs::read_dir(folder)
-        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?
-        .filter_map(Result::ok)
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
-        .filter(|(name, _)| name.ends_with(".toml"))
-        .collect();
+    let mut files = toml_files(folder, "")?;
+    files.extend(toml_files(&folder.join("models"), "models/")?);
     files.sort();
     Ok(files)
+}
+
+fn toml_files(folder: &Path, prefix: &str) -> Result<Vec<(String, PathBuf)>, String> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
+    let named = entries
+        .filter_map(Result::ok)
+        .map(|entry| (format!("{prefix}{}", entry.file_name().to_string_lossy()), entry.path()));
+    Ok(named.filter(|(name, _)| name.ends_with(".toml")).collect())
 }
