@@ -86,6 +86,7 @@ impl Endpoint {
             weight: 1.0,
             price_input: None,
             price_output: None,
+            price_cached_input: None,
             context_window: None,
         }
     }
@@ -102,16 +103,24 @@ impl Candidate {
             in_flight: 0,
             learned_cap: 0,
             oldest_outstanding_ms: 0,
+            back_off_ms: 0,
             cached_tokens: 0,
             cost_usd: 0.0,
+            cache_saving_usd: 0.0,
             ttft_fast_ms: 0.0,
             ttft_slow_ms: 0.0,
             ttft_p50_ms: 0.0,
+            ttft_p90_ms: 0.0,
             ttft_p95_ms: 0.0,
+            ttft_p99_ms: 0.0,
+            total_fast_ms: 0.0,
+            total_slow_ms: 0.0,
             throughput: 0.0,
+            error_rate_fast: 0.0,
             error_rate: 0.0,
             rate_limited_rate: 0.0,
             timeout_rate: 0.0,
+            tool_call_error_rate: 0.0,
         }
     }
 }
@@ -125,6 +134,7 @@ impl Default for RequestFacts {
             stream: false,
             input_tokens: 0,
             max_output_tokens: None,
+            expected_output_tokens: 0,
             session: 0,
             uses_tools: false,
             uses_images: false,
