@@ -37,6 +37,7 @@ format:
 bench: target
 	cargo build --release --locked --package torana
 	cargo bench --locked --package torana-tests
+	cargo bench --locked --package torana --bench decision
 
 clean:
 	cargo clean

@@ -1,13 +1,21 @@
-//! The commands: `serve`, `check`, `plugin list`, `openapi`.
+//! The commands: `serve`, `check`, `plugin list`, `simulate`, `route replay`, `openapi`.
 //!
 //! `serve` reads top to bottom: configuration → snapshot → listeners → wait for a signal →
 //! drain → flush → exit.
 
+mod offline;
+mod recorded;
+mod route;
+mod simulate;
+
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use torana_routing::statistics::Statistics;
 
 use crate::bundled::PLUGINS;
 use crate::error::chain;
@@ -44,6 +52,13 @@ enum Action {
         #[command(subcommand)]
         action: PluginAction,
     },
+    /// Runs routing policies in virtual time: what they cost, and how fast they answer.
+    Simulate(Box<simulate::Arguments>),
+    /// Looks at routing decisions.
+    Route {
+        #[command(subcommand)]
+        action: RouteAction,
+    },
     /// Prints the OpenAPI description of the data plane.
     Openapi,
 }
@@ -52,6 +67,12 @@ enum Action {
 enum PluginAction {
     /// Lists the plugins bundled with this binary.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+enum RouteAction {
+    /// Makes a recorded decision again and compares, to the byte.
+    Replay(route::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,9 +103,35 @@ impl Command {
                 }
                 ExitCode::SUCCESS
             }
+            Action::Simulate(arguments) => match simulate::simulate(&arguments) {
+                Ok(simulated) => {
+                    simulated.notices.iter().for_each(|notice| complain(notice));
+                    say(&simulated.text);
+                    ExitCode::SUCCESS
+                }
+                Err(error) => refuse(&error),
+            },
+            Action::Route { action: RouteAction::Replay(arguments) } => {
+                with_runtime(replay(arguments))
+            }
             Action::Openapi => describe(),
         }
     }
+}
+
+async fn replay(arguments: route::Arguments) -> ExitCode {
+    match route::run(&arguments).await {
+        Ok((report, same)) => {
+            say(&report);
+            if same { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    complain(&chain(error));
+    ExitCode::from(MISCONFIGURED)
 }
 
 fn describe() -> ExitCode {
@@ -149,11 +196,11 @@ fn check_blocking(path: &str) -> Result<String, SetupError> {
     let engines = Engines::new(&config.plugin_host.cache, config.plugin_host.instances)?;
     let catalog = Catalog::new(engines, PLUGINS);
     let runtime = tokio::runtime::Handle::current();
-    let upstream = std::sync::Arc::new(UpstreamPool::new()?);
+    let upstream = Arc::new(UpstreamPool::new()?);
     let surroundings = Surroundings {
         catalog: &catalog,
-        statistics: &|_| std::sync::Arc::default(),
-        learned: &|_, _| Vec::new(),
+        statistics: &|_| Arc::new(Statistics::new(Instant::now())),
+        learned: &|_, _| Arc::default(),
         running_sink: &|_| None,
         runtime: &runtime,
         ambient: &ambient(&upstream),

@@ -5,6 +5,7 @@
 //! secret, a wasm backtrace or another tenant's data.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use torana_wire::error::{CallError, CallErrorKind};
 
@@ -59,8 +60,10 @@ pub enum Cause {
     JournalFull,
     #[error("the gateway lost the task of this request; its log says why")]
     TaskDied,
-    #[error("no endpoint of `{model}` can be called: {reasons}")]
-    NoEndpoint { model: String, reasons: String },
+    /// `by_request`: what the client asks for leaves nobody; otherwise it is the operator's to
+    /// mend.
+    #[error("{reasons}")]
+    NoEndpoint { reasons: String, by_request: bool },
     #[error("the template of variant {variant} of function {function} failed: {source}")]
     Template { function: String, variant: String, source: minijinja::Error },
     /// One attempt was made, or the last one cannot be helped by another endpoint.
@@ -140,20 +143,20 @@ impl AttemptError {
         }
     }
 
-    /// Whether another endpoint may do better. The provider's verdict on the request itself
-    /// stands.
+    /// Whether another endpoint may do better: its credential and its name for the model are the
+    /// operator's, not the client's. The provider's verdict on the request itself stands.
     pub fn may_fall_back(&self) -> bool {
         match self.kind() {
             CallErrorKind::RateLimited
             | CallErrorKind::Overloaded
             | CallErrorKind::Timeout
             | CallErrorKind::Unsupported
-            | CallErrorKind::Server
-            | CallErrorKind::MalformedResponse => true,
-            CallErrorKind::Authentication
+            | CallErrorKind::Authentication
             | CallErrorKind::Permission
             | CallErrorKind::NotFound
-            | CallErrorKind::InvalidRequest
+            | CallErrorKind::Server
+            | CallErrorKind::MalformedResponse => true,
+            CallErrorKind::InvalidRequest
             | CallErrorKind::ContextLength
             | CallErrorKind::ContentFilter => false,
         }
@@ -168,6 +171,14 @@ impl AttemptError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Provider { error, .. } => error.status,
+            _ => None,
+        }
+    }
+
+    /// How long the provider asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Provider { error, .. } => error.retry_after_ms.map(Duration::from_millis),
             _ => None,
         }
     }

@@ -6,10 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use torana_routing::affinity::Affinity;
+use torana_routing::budget::Budgets;
+use torana_routing::policy::Outcome;
+use torana_routing::statistics::{Ending, InFlight, Statistics};
 use torana_wire::chat::Usage;
+use torana_wire::error::CallErrorKind;
 
 use crate::config::{self, Config, Problems, watch::Watcher};
 use crate::delivery::Deliveries;
@@ -19,8 +24,6 @@ use crate::metrics::Metrics;
 use crate::plugin::Catalog;
 use crate::plugin::catalog::Bundled;
 use crate::plugin::engine::{EngineError, Engines};
-use crate::plugin::policy::Outcome;
-use crate::routing::statistics::{Observation, Statistics};
 use crate::shutdown::Tasks;
 use crate::snapshot::build::{self, BuildError, Surroundings};
 use crate::snapshot::{Model, Snapshot};
@@ -30,6 +33,9 @@ use crate::upstream::pool::UpstreamPool;
 /// How often policies are told what happened: soon enough to learn from a brown-out, rare
 /// enough to be batches.
 const OBSERVE_EVERY: Duration = Duration::from_millis(200);
+
+/// What policies learned, by router and model.
+type LearnedStates = BTreeMap<(String, String), Arc<[u8]>>;
 
 /// Everything.
 pub struct Gateway {
@@ -47,11 +53,27 @@ pub struct Gateway {
     /// By endpoint name: survives swaps.
     statistics: Mutex<BTreeMap<String, Arc<Statistics>>>,
     /// What policies learned, by router and model: survives swaps.
-    learned: Mutex<BTreeMap<(String, String), Vec<u8>>>,
+    learned: Mutex<LearnedStates>,
+    /// Retries and hedges that all requests together may make.
+    pub budgets: Budgets,
+    /// Whose prompt cache likely holds a conversation.
+    pub affinity: Affinity,
     /// Held while a reload runs.
     reloading: tokio::sync::Mutex<()>,
     /// What became of the last reload.
     last_reload: Mutex<Result<u64, String>>,
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ended {
+    /// Absent: it worked.
+    pub error: Option<CallErrorKind>,
+    pub retry_after: Option<Duration>,
+    pub ttft: Option<Duration>,
+    pub usage: Option<Usage>,
+    /// It was asked for an answer, not for a count of tokens.
+    pub generates: bool,
 }
 
 /// Why the gateway could not start, or a reload was refused.
@@ -97,6 +119,9 @@ impl Gateway {
         let journal = open_journal(&config.journal)?;
         let tasks = Tasks::default();
         let dead_letters = config.journal.path.join("dead-letters");
+        let routing = &config.routing;
+        let budgets = Budgets::new(&routing.budgets, Instant::now());
+        let affinity = Affinity::new(routing.affinity_sessions, routing.affinity_ttl);
         let catalog = Catalog::new(engines, bundled);
         let deliveries = Deliveries::new(journal.clone(), tasks.clone(), dead_letters);
         let statistics = Mutex::default();
@@ -108,7 +133,7 @@ impl Gateway {
             let surroundings = Surroundings {
                 catalog: &catalog,
                 statistics: &|name| statistics_of(&statistics, name),
-                learned: &|_, _| Vec::new(),
+                learned: &|_, _| Arc::default(),
                 running_sink: &|_| None,
                 runtime: &runtime,
                 ambient: &for_first,
@@ -133,6 +158,8 @@ impl Gateway {
             watcher,
             statistics,
             learned: Mutex::default(),
+            budgets,
+            affinity,
             reloading: tokio::sync::Mutex::default(),
             last_reload: Mutex::new(Ok(1)),
         });
@@ -209,7 +236,7 @@ impl Gateway {
         statistics_of(&self.statistics, endpoint)
     }
 
-    fn learned(&self, router: &str, model: &str) -> Vec<u8> {
+    fn learned(&self, router: &str, model: &str) -> Arc<[u8]> {
         // What the running policy knows is newer than what was put aside.
         let current = self.snapshot();
         let running = current.models.get(model).and_then(|model| model.policy.as_ref());
@@ -240,25 +267,37 @@ impl Gateway {
         learned.retain(|(_, model), _| next.models.contains_key(model));
     }
 
-    /// What became of one attempt: for metrics, and for the policy that planned it.
-    pub fn observe(
-        &self,
-        model: &Model,
-        position: usize,
-        observation: &Observation,
-        usage: Option<Usage>,
-    ) {
+    /// What became of one attempt: for statistics, metrics, and the policy that planned it.
+    pub fn attempt_ended(&self, model: &Model, position: usize, running: InFlight, ended: &Ended) {
         let Some(endpoint) = model.endpoints.get(position) else { return };
-        self.metrics.attempt_finished(&endpoint.label, observation, usage.as_ref());
+        let now = Instant::now();
+        let total = now.duration_since(running.started());
+        let usage = ended.usage.unwrap_or_default();
+        let cost_usd = ended.usage.and_then(|usage| endpoint.cost(&usage));
+        if ended.generates || ended.error.is_some() {
+            running.finished(
+                &Ending {
+                    error: ended.error,
+                    retry_after: ended.retry_after,
+                    output_tokens: usage.output,
+                    cost_usd: cost_usd.unwrap_or(0.0),
+                },
+                now,
+            );
+        } else {
+            // How fast tokens are counted says nothing of how fast they are made.
+            drop(running);
+        }
+        self.metrics.attempt_finished(&endpoint.label, total, ended, cost_usd);
         let Some(policy) = &model.policy else { return };
-        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let unix = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         policy.outcomes.push(Outcome {
             endpoint: u32::try_from(position).unwrap_or(u32::MAX),
-            now_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            error: observation.error.map(Into::into),
-            ttft_ms: observation.ttft.map_or(0.0, |ttft| ttft.as_secs_f64() * 1e3),
-            total_ms: observation.total.as_secs_f64() * 1e3,
-            usage: usage.unwrap_or_default().into(),
+            now_unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            error: ended.error,
+            ttft_ms: ended.ttft.map_or(0.0, |ttft| ttft.as_secs_f64() * 1e3),
+            total_ms: total.as_secs_f64() * 1e3,
+            usage,
         });
     }
 
@@ -293,7 +332,13 @@ fn statistics_of(
     if let Some(statistics) = all.get(endpoint) {
         return statistics.clone();
     }
-    all.entry(endpoint.to_owned()).or_default().clone()
+    let now = Instant::now();
+    // Shared by all models that clients make up: one of them must not open the breaker of all.
+    let shared = endpoint.ends_with("/*");
+    let statistics = if shared { Statistics::of_any_model(now) } else { Statistics::new(now) };
+    let statistics = Arc::new(statistics);
+    all.insert(endpoint.to_owned(), statistics.clone());
+    statistics
 }
 
 fn open_journal(settings: &config::Journal) -> Result<Arc<Journal>, JournalError> {
@@ -325,10 +370,18 @@ fn warn_of_fixed(running: &Config, next: &Config) {
         ("admin.listen", running.admin.listen != next.admin.listen),
         (
             "journal",
-            config::Journal { content: next.journal.content, ..running.journal.clone() }
-                != next.journal,
+            config::Journal {
+                content: next.journal.content,
+                decisions: next.journal.decisions,
+                ..running.journal.clone()
+            } != next.journal,
         ),
         ("plugin_host", running.plugin_host != next.plugin_host),
+        (
+            "routing",
+            config::Routing { max_attempts: next.routing.max_attempts, ..running.routing }
+                != next.routing,
+        ),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(
@@ -346,18 +399,27 @@ async fn observe_policies(gateway: Arc<Gateway>) {
             () = tokio::time::sleep(OBSERVE_EVERY) => {}
             () = stopping.cancelled() => return,
         }
-        for model in gateway.snapshot().models.values() {
-            let Some(policy) = &model.policy else { continue };
-            let outcomes = policy.outcomes.take();
-            if outcomes.is_empty() {
-                continue;
-            }
-            // A failure was logged and counted; the policy goes on with what it knew.
-            if policy.policy.observe(&outcomes).is_ok() {
-                let key = (policy.router.clone(), model.name.clone());
-                let learned = policy.policy.learned();
-                gateway.learned.lock().unwrap_or_else(PoisonError::into_inner).insert(key, learned);
-            }
+        let gateway = gateway.clone();
+        // A policy that takes its time over what it learns must not hold up a worker.
+        let told = tokio::task::spawn_blocking(move || tell_policies(&gateway)).await;
+        if let Err(error) = told {
+            tracing::error!(%error, "policies could not be told what happened");
+        }
+    }
+}
+
+fn tell_policies(gateway: &Gateway) {
+    for model in gateway.snapshot().models.values() {
+        let Some(policy) = &model.policy else { continue };
+        let outcomes = policy.outcomes.take();
+        if outcomes.is_empty() {
+            continue;
+        }
+        // A failure was logged and counted; the policy goes on with what it knew.
+        if policy.policy.observe(&outcomes).is_ok() {
+            let key = (policy.router.clone(), model.name.clone());
+            let learned = policy.policy.learned();
+            gateway.learned.lock().unwrap_or_else(PoisonError::into_inner).insert(key, learned);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -17,11 +17,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use torana_wire::chat::Usage;
+use torana_routing::execution::Reason;
+use torana_routing::policy::Breaker;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Ended, Gateway};
 use crate::request::reply::{BodyError, ReplyBody};
-use crate::routing::statistics::Observation;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -80,7 +80,12 @@ pub struct Metrics {
     overhead: Histogram,
     attempts: Family<AttemptLabels, Counter>,
     ttft: Family<EndpointLabels, Histogram>,
+    attempt_duration: Family<EndpointLabels, Histogram>,
     tokens: Family<TokenLabels, Counter>,
+    cost: Family<EndpointLabels, Counter<f64, AtomicU64>>,
+    fallbacks: Counter,
+    hedges: Counter,
+    resumes: Counter,
     reloads: Family<ResultLabels, Counter>,
     rows_lost: Counter,
     read: ReadAtScrape,
@@ -102,6 +107,12 @@ struct ReadAtScrape {
     plugin_quarantined: Family<PluginLabels, Gauge>,
     endpoint_error_rate: Family<EndpointLabels, FloatGauge>,
     endpoint_in_flight: Family<EndpointLabels, Gauge>,
+    endpoint_breaker: Family<EndpointLabels, Gauge>,
+    endpoint_cap: Family<EndpointLabels, Gauge>,
+    endpoint_oldest: Family<EndpointLabels, FloatGauge>,
+    endpoint_back_off: Family<EndpointLabels, FloatGauge>,
+    endpoint_throughput: Family<EndpointLabels, FloatGauge>,
+    endpoint_tool_call_errors: Family<EndpointLabels, FloatGauge>,
 }
 
 fn latency() -> Histogram {
@@ -124,7 +135,12 @@ impl Metrics {
             overhead: Histogram::new(OVERHEAD_BUCKETS),
             attempts: Family::default(),
             ttft: Family::new_with_constructor(latency),
+            attempt_duration: Family::new_with_constructor(latency),
             tokens: Family::default(),
+            cost: Family::default(),
+            fallbacks: Counter::default(),
+            hedges: Counter::default(),
+            resumes: Counter::default(),
             reloads: Family::default(),
             rows_lost: Counter::default(),
             read: ReadAtScrape::default(),
@@ -164,7 +180,21 @@ impl Metrics {
             Unit::Seconds,
             self.ttft.clone(),
         );
+        registry.register_with_unit(
+            "attempt_duration",
+            "From the start of an attempt to its end",
+            Unit::Seconds,
+            self.attempt_duration.clone(),
+        );
         registry.register("tokens", "Tokens by endpoint and class", self.tokens.clone());
+        registry.register("cost_usd", "What calls cost, as reported or priced", self.cost.clone());
+        registry.register("fallbacks", "Attempts after one that failed", self.fallbacks.clone());
+        registry.register("hedges", "Attempts beside one that was slow", self.hedges.clone());
+        registry.register(
+            "resumes",
+            "Attempts to go on with a stream that broke off",
+            self.resumes.clone(),
+        );
         registry.register("reloads", "Reloads by result", self.reloads.clone());
         registry.register(
             "journal_rows_lost",
@@ -230,6 +260,38 @@ impl Metrics {
             "Requests running at an endpoint",
             read.endpoint_in_flight.clone(),
         );
+        registry.register(
+            "endpoint_breaker",
+            "0 closed, 1 half open, 2 open",
+            read.endpoint_breaker.clone(),
+        );
+        registry.register(
+            "endpoint_learned_cap",
+            "Concurrency an endpoint was seen to take; 0 while it never refused",
+            read.endpoint_cap.clone(),
+        );
+        registry.register_with_unit(
+            "endpoint_oldest_outstanding",
+            "Age of the oldest call that has not given its first token",
+            Unit::Seconds,
+            read.endpoint_oldest.clone(),
+        );
+        registry.register_with_unit(
+            "endpoint_back_off",
+            "How long an endpoint yet asks to be left alone",
+            Unit::Seconds,
+            read.endpoint_back_off.clone(),
+        );
+        registry.register(
+            "endpoint_tokens_per_second",
+            "Output tokens a second after the first, of late",
+            read.endpoint_throughput.clone(),
+        );
+        registry.register(
+            "endpoint_tool_call_error_rate",
+            "Share of answers whose tool calls did not fit their schemas",
+            read.endpoint_tool_call_errors.clone(),
+        );
     }
 
     pub fn request_finished(
@@ -250,25 +312,47 @@ impl Metrics {
         Running(self.in_flight.clone())
     }
 
+    /// Why an attempt was made: each fallback and hedge costs somebody.
+    pub fn attempt_started(&self, reason: Reason) {
+        match reason {
+            Reason::First => {}
+            Reason::Fallback => drop(self.fallbacks.inc()),
+            Reason::Hedge => drop(self.hedges.inc()),
+            Reason::Resume => drop(self.resumes.inc()),
+        }
+    }
+
+    /// An attempt was cancelled because another endpoint answered first.
+    pub fn hedge_lost(&self, endpoint: &str) {
+        let labels = AttemptLabels { endpoint: endpoint.to_owned(), outcome: "lost" };
+        self.attempts.get_or_create(&labels).inc();
+    }
+
     pub fn attempt_finished(
         &self,
         endpoint: &str,
-        observation: &Observation,
-        usage: Option<&Usage>,
+        total: Duration,
+        ended: &Ended,
+        cost_usd: Option<f64>,
     ) {
         let endpoint = endpoint.to_owned();
-        let outcome = observation.error.map_or("ok", torana_wire::error::CallErrorKind::as_str);
+        let outcome = ended.error.map_or("ok", torana_wire::error::CallErrorKind::as_str);
         let labels = AttemptLabels { endpoint: endpoint.clone(), outcome };
         self.attempts.get_or_create(&labels).inc();
         let labels = EndpointLabels { endpoint: endpoint.clone() };
-        if let Some(ttft) = observation.ttft {
+        self.attempt_duration.get_or_create(&labels).observe(total.as_secs_f64());
+        if let Some(ttft) = ended.ttft {
             self.ttft.get_or_create(&labels).observe(ttft.as_secs_f64());
         }
-        let Some(usage) = usage else { return };
+        if let Some(cost) = cost_usd {
+            self.cost.get_or_create(&labels).inc_by(cost);
+        }
+        let Some(usage) = ended.usage else { return };
         for (class, tokens) in [
             ("input", usage.input),
             ("output", usage.output),
             ("cached_input", usage.cached_input),
+            ("cache_write", usage.cache_write),
             ("reasoning", usage.reasoning),
         ] {
             let labels = TokenLabels { endpoint: endpoint.clone(), class };
@@ -335,11 +419,31 @@ impl ReadAtScrape {
 
         self.endpoint_error_rate.clear();
         self.endpoint_in_flight.clear();
+        self.endpoint_breaker.clear();
+        self.endpoint_cap.clear();
+        self.endpoint_oldest.clear();
+        self.endpoint_back_off.clear();
+        self.endpoint_throughput.clear();
+        self.endpoint_tool_call_errors.clear();
+        let now = Instant::now();
         for endpoint in snapshot.models.values().flat_map(|model| &model.endpoints) {
             let labels = EndpointLabels { endpoint: endpoint.name.to_string() };
-            let reading = endpoint.statistics.read();
+            let reading = endpoint.statistics.read(now);
             self.endpoint_error_rate.get_or_create(&labels).set(reading.error_rate);
             self.endpoint_in_flight.get_or_create(&labels).set(reading.in_flight.into());
+            self.endpoint_cap.get_or_create(&labels).set(reading.learned_cap.into());
+            let oldest = reading.oldest_outstanding.as_secs_f64();
+            self.endpoint_oldest.get_or_create(&labels).set(oldest);
+            self.endpoint_back_off.get_or_create(&labels).set(reading.back_off.as_secs_f64());
+            self.endpoint_throughput.get_or_create(&labels).set(reading.throughput);
+            let errors = reading.tool_call_error_rate;
+            self.endpoint_tool_call_errors.get_or_create(&labels).set(errors);
+            let breaker = match reading.breaker {
+                Breaker::Closed => 0,
+                Breaker::HalfOpen => 1,
+                Breaker::Open => 2,
+            };
+            self.endpoint_breaker.get_or_create(&labels).set(breaker);
         }
     }
 }

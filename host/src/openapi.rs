@@ -24,18 +24,19 @@ use failure::Family;
 const DOCUMENT: &str = include_str!("openapi/document.json");
 /// By path and method: an [`Operation`].
 const PATHS: &str = include_str!("openapi/paths.json");
-const SCHEMAS: [&str; 5] = [
+const SCHEMAS: [&str; 6] = [
     include_str!("openapi/chat.json"),
     include_str!("openapi/completions.json"),
     include_str!("openapi/responses.json"),
     include_str!("openapi/messages.json"),
     include_str!("openapi/gateway.json"),
+    include_str!("openapi/routing.json"),
 ];
 
 const JSON: &str = "application/json";
 
 /// Headers of an answer from a model.
-const SERVED: [HeaderName; 12] = [
+const SERVED: [HeaderName; 13] = [
     header::INFERENCE_ID,
     header::EPISODE_ID,
     header::ENDPOINT,
@@ -43,6 +44,7 @@ const SERVED: [HeaderName; 12] = [
     header::GENERATION,
     header::ATTEMPTS,
     header::OVERHEAD_US,
+    header::EXPLAIN,
     header::DROPPED_PARAMS,
     header::ESTIMATED,
     header::INVALID_OUTPUT,
@@ -174,7 +176,7 @@ fn parameters(path: &str, route: &Route) -> Vec<Value> {
     names.extend(path.contains("{id}").then_some("Id"));
     match route {
         Route::Infer(dialect) => {
-            names.extend(["EpisodeId", "UnsupportedParams"]);
+            names.extend(["EpisodeId", "SessionId", "UnsupportedParams", "Explain"]);
             if dialect.is_anthropic() {
                 names.extend(["AnthropicVersion", "AnthropicBeta"]);
             }

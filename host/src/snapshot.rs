@@ -8,17 +8,21 @@
 pub mod build;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use torana_routing::filter::Profile;
+use torana_routing::policy::Outcome;
+use torana_routing::statistics::Statistics;
+use torana_wire::chat::Usage;
 
 use crate::config::{self, Config, Credential};
 use crate::delivery::SinkTarget;
 use crate::dialect::Dialect;
 use crate::plugin::LoadedPlugin;
-use crate::plugin::policy::{self, Policy};
+use crate::plugin::policy::Policy;
 use crate::plugin::provider::{self, Info};
-use crate::routing::statistics::Statistics;
 use crate::upstream::credential::Authenticator;
 
 /// One view of everything.
@@ -72,8 +76,12 @@ pub struct Endpoint {
     pub target: provider::Endpoint,
     /// What the adapter says of itself with this endpoint's settings.
     pub info: Arc<Info>,
-    pub price: Option<config::Price>,
-    pub context_window: Option<u64>,
+    /// What is known of it.
+    pub offer: config::Offer,
+    /// The same as preferences and filters ask it.
+    pub profile: Profile,
+    /// A number for its name, the same in every process.
+    pub id: u64,
     pub statistics: Arc<Statistics>,
 }
 
@@ -83,6 +91,15 @@ pub struct Model {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Absent when the client named an endpoint itself.
     pub policy: Option<ModelPolicy>,
+    /// Streams that break off are gone on with at another endpoint.
+    pub resume: bool,
+}
+
+impl Model {
+    /// Of an endpoint that a client named itself.
+    pub fn direct(name: &str, endpoint: Arc<Endpoint>) -> Self {
+        Self { name: name.to_owned(), endpoints: vec![endpoint], policy: None, resume: false }
+    }
 }
 
 /// A policy under the name the configuration gives it.
@@ -95,21 +112,21 @@ pub struct ModelPolicy {
 
 /// Outcomes that a policy has not seen yet, within a bound; beyond it they are not kept.
 #[derive(Debug, Default)]
-pub struct OutcomeQueue(std::sync::Mutex<Vec<policy::Outcome>>);
+pub struct OutcomeQueue(std::sync::Mutex<Vec<Outcome>>);
 
 /// A policy is told several times a second; more than this between two tellings means it
 /// is in quarantine.
 const MAX_OUTCOMES: usize = 4_096;
 
 impl OutcomeQueue {
-    pub fn push(&self, outcome: policy::Outcome) {
+    pub fn push(&self, outcome: Outcome) {
         let mut queue = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if queue.len() < MAX_OUTCOMES {
             queue.push(outcome);
         }
     }
 
-    pub fn take(&self) -> Vec<policy::Outcome> {
+    pub fn take(&self) -> Vec<Outcome> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
@@ -147,16 +164,24 @@ impl Endpoint {
         info: Arc<Info>,
         statistics: Arc<Statistics>,
     ) -> Self {
+        let name = settings.name();
         Self {
+            profile: profile(&provider, settings, &info),
             info,
-            name: settings.name().into(),
-            label: settings.name().into(),
+            id: number(&name),
+            label: name.as_str().into(),
+            name: name.into(),
             target: target(&settings.model, merged_settings(&provider, settings)),
-            price: settings.price,
-            context_window: settings.context_window,
+            offer: settings.offer.clone(),
             provider,
             statistics,
         }
+    }
+
+    /// US dollars: as the provider reports them, or by the price; `None` where neither is
+    /// known.
+    pub fn cost(&self, usage: &Usage) -> Option<f64> {
+        usage.cost_usd.or_else(|| Some(self.profile.price?.cost(usage)))
     }
 
     /// It has the client's own route: bodies can go there as they are.
@@ -173,16 +198,44 @@ impl Endpoint {
         statistics: impl FnOnce(&str) -> Arc<Statistics>,
     ) -> Self {
         let label = format!("{}/*", provider.name);
-        Self {
-            info: provider.info.clone(),
-            name: format!("{}/{model}", provider.name).into(),
-            statistics: statistics(&label),
-            label: label.into(),
-            target: target(model, provider.config.settings.clone()),
-            price: None,
-            context_window: None,
-            provider,
-        }
+        let settings =
+            config::Endpoint::unlisted(&provider.name, model, provider.config.offer(model));
+        let info = provider.info.clone();
+        let own = Self::new(provider, &settings, info, statistics(&label));
+        Self { label: label.into(), ..own }
+    }
+}
+
+/// A number for a name, the same in every process: sessions are remembered by it.
+fn number(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn profile(provider: &Provider, settings: &config::Endpoint, info: &Info) -> Profile {
+    let offer = &settings.offer;
+    let said = Some(&info.supported_parameters).filter(|said| !said.is_empty());
+    Profile {
+        name: settings.name(),
+        provider: settings.provider.clone(),
+        preset: provider.config.preset.clone().unwrap_or_default(),
+        model: settings.model.clone(),
+        variants: ["region", "location"]
+            .iter()
+            .filter_map(|key| {
+                merged_settings(provider, settings).get(*key)?.as_str().map(Into::into)
+            })
+            .collect(),
+        price: offer.price,
+        context_window: offer.context_window,
+        max_output: offer.max_output,
+        quantization: offer.quantization.unwrap_or_default(),
+        data: offer.data_policy,
+        parameters: offer.parameters.as_ref().or(said).map(|it| it.iter().cloned().collect()),
+        modalities: offer.inputs.clone(),
+        distillable: offer.distillable,
+        has_credential: !provider.is_unlit(),
     }
 }
 

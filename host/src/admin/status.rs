@@ -1,10 +1,12 @@
 //! `GET /status`: what runs, since which snapshot, and how it does.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
+use torana_routing::statistics::{Percentiles, Window};
 
 use crate::gateway::Gateway;
-use crate::routing::breaker;
-use crate::snapshot::{Model, Snapshot};
+use crate::snapshot::{Endpoint, Model, Snapshot};
 
 /// Version, snapshot, plugins, models, sinks and journal as one JSON object.
 pub(super) fn status(gateway: &Gateway) -> Value {
@@ -63,30 +65,55 @@ fn providers(snapshot: &Snapshot) -> serde_json::Map<String, Value> {
 }
 
 fn model(model: &Model) -> Value {
+    let now = Instant::now();
     let endpoints: Vec<Value> = model
         .endpoints
         .iter()
         .map(|endpoint| {
-            let reading = endpoint.statistics.read();
+            let reading = endpoint.statistics.read(now);
             json!({
                 "name": &*endpoint.name,
-                "breaker": match reading.breaker {
-                    breaker::State::Closed => "closed",
-                    breaker::State::HalfOpen => "half_open",
-                    breaker::State::Open => "open",
-                },
+                "breaker": reading.breaker,
                 "samples": reading.samples,
                 "in_flight": reading.in_flight,
-                "ttft_p50_ms": reading.ttft_p50_ms,
-                "ttft_p95_ms": reading.ttft_p95_ms,
+                "learned_cap": reading.learned_cap,
+                "back_off_ms": reading.back_off.as_millis(),
+                "oldest_outstanding_ms": reading.oldest_outstanding.as_millis(),
+                "ttft_fast_ms": reading.ttft_fast_ms,
+                "ttft_slow_ms": reading.ttft_slow_ms,
+                "total_fast_ms": reading.total_fast_ms,
+                "total_slow_ms": reading.total_slow_ms,
+                "output_tokens": reading.output_tokens,
                 "tokens_per_second": reading.throughput,
+                "error_rate_fast": reading.error_rate_fast,
                 "error_rate": reading.error_rate,
+                "rate_limited_rate": reading.rate_limited_rate,
+                "timeout_rate": reading.timeout_rate,
+                "tool_calls": reading.tool_calls,
+                "tool_call_error_rate": reading.tool_call_error_rate,
+                "last_5m": window(endpoint, Window::FiveMinutes, now),
+                "last_30m": window(endpoint, Window::ThirtyMinutes, now),
             })
         })
         .collect();
     json!({
         "router": model.policy.as_ref().map(|policy| policy.router.as_str()),
         "endpoints": endpoints,
+    })
+}
+
+fn window(endpoint: &Endpoint, window: Window, now: Instant) -> Value {
+    let summary = endpoint.statistics.summary(window, now);
+    let percentiles = |of: &Percentiles| json!({ "p50": of.p50, "p75": of.p75, "p90": of.p90, "p95": of.p95, "p99": of.p99 });
+    json!({
+        "ttft_ms": percentiles(&summary.ttft_ms),
+        "total_ms": percentiles(&summary.total_ms),
+        "tokens_per_second": percentiles(&summary.throughput),
+        "succeeded": summary.succeeded,
+        "failed": summary.failed,
+        "rate_limited": summary.rate_limited,
+        "cost_usd": summary.cost_usd,
+        "uptime": endpoint.statistics.uptime(window, now),
     })
 }
 

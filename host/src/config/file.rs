@@ -2,13 +2,15 @@
 //! when it is absent.
 //!
 //! One function for each table, by subject: `server.rs` (server, admin, journal, plugin
-//! host), `provider.rs`, `model.rs` (models, routers, functions), `plugin.rs` (plugins, sinks,
+//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `plugin.rs` (plugins, sinks,
 //! client keys). They read; what keys say about each other is checked in `resolve.rs`, for
 //! which they keep the spot of whatever names something else.
 
 pub(super) mod model;
+pub(super) mod offer;
 pub(super) mod plugin;
 pub(super) mod provider;
+mod routing;
 pub(super) mod server;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use std::collections::BTreeMap;
 use super::name::NameRule;
 use super::problem::Located;
 use super::reader::Table;
-use super::{Admin, Journal, PluginHost, Router, StructuredOutput};
+use super::{Admin, Journal, PluginHost, Router, Routing, StructuredOutput};
 use model::{WrittenFunction, WrittenModel};
 use plugin::{WrittenKey, WrittenPlugin, WrittenSink};
 use provider::WrittenProvider;
@@ -26,9 +28,9 @@ use server::WrittenServer;
 pub(super) const TABLES_BY_NAME: [&str; 7] =
     ["keys", "providers", "models", "routers", "functions", "plugins", "sinks"];
 
-/// The policy of models that name none: endpoints in the order they are written, which is
-/// what a list of endpoints looks like it means.
-const DEFAULT_ROUTER: &str = "priority";
+/// The policy of models that name none: whoever lists several endpoints wants the best of
+/// them; an order that has to be kept is worth a word.
+const DEFAULT_ROUTER: &str = "adaptive";
 
 /// A configuration as it stands in the files.
 pub(super) struct Written {
@@ -36,6 +38,7 @@ pub(super) struct Written {
     pub(super) admin: Located<Admin>,
     pub(super) journal: Journal,
     pub(super) plugin_host: PluginHost,
+    pub(super) routing: Routing,
     pub(super) default_router: Located<String>,
     pub(super) query_sink: Option<Located<String>>,
     pub(super) default_provider: Option<Located<String>>,
@@ -57,6 +60,7 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         admin: table.table("admin", server::read_admin),
         journal: table.table("journal", server::read_journal),
         plugin_host: table.table("plugin_host", server::read_plugin_host),
+        routing: table.table("routing", routing::read_routing),
         default_router: table.string_or("default_router", "the name of a router", DEFAULT_ROUTER),
         query_sink: table.string("query_sink", "the name of a sink"),
         default_provider: table.string("default_provider", "the name of a provider"),

@@ -13,6 +13,7 @@ mod document;
 mod file;
 mod name;
 mod nearest;
+mod offer;
 mod preset;
 mod problem;
 mod reader;
@@ -26,6 +27,7 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -33,10 +35,12 @@ use serde_json::{Map, Value};
 pub use crate::journal::{SyncMode, WhenFull};
 pub use crate::request::bounds::Bounds;
 pub use address::AddressError;
+pub use offer::{DataPolicy, Modality, Offer, Quantization};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reader::KnownKey;
 pub use resolve::{known_keys, load};
 pub use secret::{Secret, SecretReference};
+pub use torana_routing::price::Price;
 
 /// Everything the operator decided.
 #[derive(Debug, Clone)]
@@ -65,6 +69,7 @@ pub struct Config {
     /// passed on to it.
     pub resource_provider: Option<String>,
     pub structured_output: StructuredOutput,
+    pub routing: Routing,
     /// Where each named table stands, by its dotted name such as `plugins.mine`.
     pub places: BTreeMap<String, Place>,
     /// What works but deserves a word, such as a preset whose key is not in the environment.
@@ -134,6 +139,18 @@ pub struct StructuredOutput {
     pub max_reasks: u32,
 }
 
+/// `[routing]`: bounds on what all requests together may try.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Routing {
+    /// Attempts of one request, hedges included.
+    pub max_attempts: usize,
+    pub budgets: torana_routing::budget::Settings,
+    /// Conversations whose endpoint is remembered.
+    pub affinity_sessions: usize,
+    /// How long after its last use a provider's prompt cache is thought to hold a prompt.
+    pub affinity_ttl: Duration,
+}
+
 /// Who may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
@@ -168,6 +185,16 @@ pub struct Journal {
     pub when_full: WhenFull,
     pub sync: SyncMode,
     pub content: Content,
+    pub decisions: Decisions,
+}
+
+/// What a row keeps of a routing decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decisions {
+    /// All that the policy was told: the decision can be replayed.
+    Full,
+    /// The plan, scores and who was left out.
+    Plan,
 }
 
 /// What a row keeps of the conversation.
@@ -200,6 +227,8 @@ pub struct ClientKey {
 #[derive(Debug, Clone)]
 pub struct Provider {
     pub plugin: String,
+    /// What its block started from: clients may mean it by that name.
+    pub preset: Option<String>,
     /// Absent for adapters that answer themselves.
     pub base_url: Option<BaseUrl>,
     pub credential: Credential,
@@ -211,6 +240,19 @@ pub struct Provider {
     /// Clients may name `provider/model` for models that no `[models]` entry lists.
     pub any_model: bool,
     pub timeouts: Timeouts,
+    /// Of every model that says nothing else.
+    pub data_policy: DataPolicy,
+    /// What the catalog knows of the preset's models, by the provider's own names.
+    pub catalog: Arc<BTreeMap<String, Offer>>,
+}
+
+impl Provider {
+    /// What is known of a model that no `[models]` entry describes.
+    pub fn offer(&self, model: &str) -> Offer {
+        let mut offer = self.catalog.get(model).cloned().unwrap_or_default();
+        offer.data_policy = offer.data_policy.or(self.data_policy);
+        offer
+    }
 }
 
 /// Where a provider is: scheme, host, port and a path without a trailing slash.
@@ -253,6 +295,8 @@ pub struct Model {
     pub endpoints: Vec<Endpoint>,
     /// A name in [`Config::routers`].
     pub router: String,
+    /// Streams that break off are gone on with at another endpoint.
+    pub resume: bool,
 }
 
 /// One model at one provider.
@@ -263,26 +307,28 @@ pub struct Endpoint {
     /// The provider's own name for the model.
     pub model: String,
     pub weight: f64,
-    pub price: Option<Price>,
-    pub context_window: Option<u64>,
+    /// What is written, else what the catalog knows.
+    pub offer: Offer,
     /// Merged over the provider's settings.
     pub settings: Map<String, Value>,
 }
 
 impl Endpoint {
+    /// One that no `[models]` entry lists.
+    pub fn unlisted(provider: &str, model: &str, offer: Offer) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            weight: 1.0,
+            offer,
+            settings: Map::new(),
+        }
+    }
+
     /// `provider/model`: the endpoint's identity across snapshots.
     pub fn name(&self) -> String {
         format!("{}/{}", self.provider, self.model)
     }
-}
-
-/// US dollars for a million tokens.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    pub input: f64,
-    pub output: f64,
-    /// Input read from the provider's cache; absent: as `input`.
-    pub cached_input: Option<f64>,
 }
 
 /// `[routers.NAME]`: a policy with its settings.
@@ -334,6 +380,18 @@ pub struct Plugin {
     pub grants: Grants,
     pub limits: Limits,
     pub isolation: Isolation,
+}
+
+impl Plugin {
+    /// With the usual limits and no grants.
+    pub fn ungranted(source: PluginSource) -> Self {
+        Self {
+            source,
+            grants: Grants::default(),
+            limits: file::plugin::default_limits(),
+            isolation: Isolation::Pooled,
+        }
+    }
 }
 
 /// Where a component comes from.

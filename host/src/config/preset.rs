@@ -1,9 +1,9 @@
-//! The catalog that comes with the gateway: providers by name, prices of models, and what
+//! The catalog that comes with the gateway: providers by name, what they offer, and what
 //! bundled plugins are granted.
 //!
-//! It is data (`config/catalog/*.toml`), read with the same readers and the same strictness
+//! It is data (`config/catalog`), read with the same readers and the same strictness
 //! as the configuration, and embedded in the binary. A provider, a price or a grant is added
-//! there, not here.
+//! there, not here. Models stand in a file for each preset, `models/PRESET.toml`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::document;
-use super::file::model::{context_window, read_price};
+use super::file::offer::{read_data_policy, read_offer};
 use super::file::plugin::{WrittenGrants, read_grants};
 use super::file::provider::{base_url, secret_reference};
 use super::name::NameRule;
 use super::problem::{Place, Problem};
 use super::reader::{Reading, Table};
-use super::{BaseUrl, Price, SecretReference};
+use super::{BaseUrl, DataPolicy, Offer, SecretReference};
 
 /// All of the catalog.
 #[derive(Default)]
 pub(super) struct Catalog {
     pub(super) presets: BTreeMap<String, Preset>,
-    /// By preset and the provider's own name of the model, such as `openai/gpt-5-mini`.
-    pub(super) models: BTreeMap<String, KnownModel>,
+    /// By preset and the provider's own name of the model.
+    pub(super) models: BTreeMap<String, Arc<BTreeMap<String, Offer>>>,
     /// By the name of the bundled plugin.
     pub(super) grants: BTreeMap<String, WrittenGrants>,
 }
@@ -40,12 +40,7 @@ pub(super) struct Preset {
     pub(super) requires_base_url: bool,
     pub(super) credential: Option<SecretReference>,
     pub(super) settings: Map<String, Value>,
-}
-
-/// What is known of a model.
-pub(super) struct KnownModel {
-    pub(super) price: Option<Price>,
-    pub(super) context_window: Option<u64>,
+    pub(super) data_policy: DataPolicy,
 }
 
 /// Reads the catalog's files, given by name and text.
@@ -57,7 +52,6 @@ pub(super) fn read_catalog(files: &[(&str, &str)]) -> Result<Catalog, Vec<Proble
     let mut catalog = Catalog::default();
     for (name, text) in files {
         let file: Arc<Path> = Arc::from(Path::new(name));
-        let kind = file.file_name().unwrap_or_default().to_string_lossy();
         let entries = match document::parse(&file, text) {
             Ok(entries) => entries,
             Err(problem) => {
@@ -66,11 +60,16 @@ pub(super) fn read_catalog(files: &[(&str, &str)]) -> Result<Catalog, Vec<Proble
             }
         };
         let place = Place { file: Arc::clone(&file), line: None };
-        reading.document(&entries, place, |table| match kind.as_ref() {
+        reading.document(&entries, place, |table| match *name {
             "providers.toml" => catalog.presets = read_presets(table),
-            "models.toml" => catalog.models = read_models(table),
             "plugins.toml" => catalog.grants = read_plugins(table),
-            _ => table.report(table.spot().error("not a file of the catalog")),
+            _ => match preset_of(name) {
+                Some(preset) => {
+                    let models = read_models(table, preset);
+                    catalog.models.insert(preset.to_owned(), Arc::new(models));
+                }
+                None => table.report(table.spot().error("not a file of the catalog")),
+            },
         });
     }
     let (errors, _) = reading.into_problems();
@@ -87,14 +86,29 @@ fn read_presets(table: &Table<'_>) -> BTreeMap<String, Preset> {
         requires_base_url: table.boolean("requires_base_url", false),
         credential: secret_reference(table, "credential").map(|reference| reference.value),
         settings: table.settings("settings"),
+        data_policy: read_data_policy(table),
     })
 }
 
-fn read_models(table: &Table<'_>) -> BTreeMap<String, KnownModel> {
-    table.named("models", NameRule::Model, |_, table| KnownModel {
-        price: table.optional_table("price", read_price).flatten(),
-        context_window: context_window(table),
-    })
+/// The preset whose models the file has.
+fn preset_of(file: &str) -> Option<&str> {
+    file.strip_prefix("models/")?.strip_suffix(".toml")
+}
+
+/// Each model is named `preset/model`, as clients and configurations do.
+fn read_models(table: &Table<'_>, preset: &str) -> BTreeMap<String, Offer> {
+    let named = table.named("models", NameRule::Model, |name, table| {
+        let offer = read_offer(table);
+        if name.split_once('/').is_none_or(|(prefix, _)| prefix != preset) {
+            table.report(table.spot().error(format!("expected \"{preset}/…\" in this file")));
+        }
+        offer
+    });
+    let own_name = |(name, offer): (String, Offer)| {
+        let (_, model) = name.split_once('/')?;
+        Some((model.to_owned(), offer))
+    };
+    named.into_iter().filter_map(own_name).collect()
 }
 
 fn read_plugins(table: &Table<'_>) -> BTreeMap<String, WrittenGrants> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod mistakes;
+mod offers;
 mod reference;
 mod shipped;
 
@@ -10,14 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::bundled::CATALOG;
 
-const CATALOG: [(&str, &str); 3] = [
-    ("providers.toml", include_str!("../../../config/catalog/providers.toml")),
-    ("models.toml", include_str!("../../../config/catalog/models.toml")),
-    ("plugins.toml", include_str!("../../../config/catalog/plugins.toml")),
-];
-
-const BUNDLED: [&str; 12] = [
+const BUNDLED: [&str; 15] = [
     "experiment-weighted",
     "provider-anthropic",
     "provider-bedrock",
@@ -26,6 +22,9 @@ const BUNDLED: [&str; 12] = [
     "provider-openai",
     "provider-sagemaker",
     "provider-sim",
+    "router-adaptive",
+    "router-balanced",
+    "router-latency",
     "router-priority",
     "router-weighted",
     "sink-jsonl",
@@ -42,7 +41,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn load_file(path: &Path) -> Result<Config, Problems> {
-    load(path.to_str().unwrap(), &environment, &BUNDLED, &CATALOG)
+    load(path.to_str().unwrap(), &environment, &BUNDLED, CATALOG)
 }
 
 /// A directory with `torana.toml` in it.
@@ -99,8 +98,8 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!(config.journal.segment_bytes, 64 * 1024 * 1024);
     assert_eq!(config.journal.max_bytes, 1024 * 1024 * 1024);
     assert_eq!(config.plugin_host.instances, 1000);
-    assert_eq!(config.default_router, "priority");
-    assert_eq!(config.routers["priority"].plugin, "router-priority");
+    assert_eq!(config.default_router, "adaptive");
+    assert_eq!(config.routers["adaptive"].plugin, "router-adaptive");
     let limits = config.plugins["provider-sim"].limits;
     assert_eq!(limits.memory_bytes, 64 * 1024 * 1024);
     assert_eq!((limits.cpu.as_millis(), limits.io.as_secs()), (5, 10));
@@ -169,7 +168,7 @@ fn a_presets_key_does_not_follow_the_provider_to_another_host() {
         let text = format!("[providers.openai]\nbase_url = \"{url}\"\n");
         let path = written(&text);
         let path = path.path().join("torana.toml");
-        load(path.to_str().unwrap(), &environment, &BUNDLED, &CATALOG).unwrap()
+        load(path.to_str().unwrap(), &environment, &BUNDLED, CATALOG).unwrap()
     };
     let moved = load("http://127.0.0.1:9/v1");
     assert!(matches!(moved.providers["openai"].credential, Credential::None));
@@ -190,13 +189,13 @@ fn endpoints_know_the_catalogs_prices_unless_they_have_their_own() {
     assert_eq!(model.router, "weighted");
     assert_eq!(config.routers["weighted"].plugin, "router-weighted");
     let [known, own, full] = &model.endpoints[..] else { panic!("{model:?}") };
-    assert_eq!(known.price.unwrap().output, 2.0);
-    assert_eq!(known.context_window, Some(272_000));
-    assert_eq!((own.model.as_str(), own.price), ("own/model", None));
+    assert_eq!(known.offer.price.unwrap().output, 2.0);
+    assert_eq!(known.offer.context_window, Some(272_000));
+    assert_eq!((own.model.as_str(), own.offer.price), ("own/model", None));
     assert_eq!(full.name(), "mine/gpt-5");
-    assert_eq!((full.weight, full.context_window), (2.0, Some(7)));
-    let price = Price { input: 1.0, output: 2.5, cached_input: None };
-    assert_eq!(full.price, Some(price));
+    assert_eq!((full.weight, full.offer.context_window), (2.0, Some(7)));
+    let price = Price { input: 1.0, output: 2.5, ..Price::default() };
+    assert_eq!(full.offer.price, Some(price));
     assert_eq!(serde_json::to_string(&full.settings).unwrap(), r#"{"a":[1,{"b":true}]}"#);
 }
 

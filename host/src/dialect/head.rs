@@ -4,6 +4,7 @@
 //! type, the dialect's full codec is asked for the place to name.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -24,8 +25,11 @@ pub struct Head {
     pub uses_json_schema: bool,
     /// The answer shall be JSON, of a schema or any.
     pub uses_json: bool,
-    /// Same text, same conversation.
+    /// Same text, same conversation: the client says so.
     pub session: Option<String>,
+    /// Same number, likely the same conversation: it begins with the same words, for the same
+    /// user. 0 where there is no conversation.
+    pub opening: u64,
     /// The turn before, where the client leaves the conversation to us.
     pub previous_response: Option<String>,
     /// Where a conversation is that has no turn.
@@ -101,7 +105,8 @@ fn chat(head: ChatHead<'_>) -> Head {
         max_output_tokens: head.max_completion_tokens.or(head.max_tokens),
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: head.messages.iter().any(|message| message.get().contains("\"image_url\"")),
-        session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
+        opening: opening([&text(head.user.as_deref())], &first_turn(&head.messages)),
+        session: head.prompt_cache_key.map(Cow::into_owned),
         empty: head.messages.is_empty().then_some("messages"),
         ..Head::default()
     }
@@ -117,8 +122,6 @@ struct CompletionsHead<'a> {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     max_tokens: Option<u64>,
-    #[serde(borrow)]
-    user: Option<Cow<'a, str>>,
 }
 
 fn completions(head: CompletionsHead<'_>) -> Head {
@@ -127,7 +130,6 @@ fn completions(head: CompletionsHead<'_>) -> Head {
         stream: head.stream.unwrap_or(false),
         stream_usage: wants_usage(head.stream_options),
         max_output_tokens: head.max_tokens,
-        session: head.user.map(Cow::into_owned),
         ..Head::default()
     }
 }
@@ -139,6 +141,8 @@ struct ResponsesHead<'a> {
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
     stream: Option<bool>,
     max_output_tokens: Option<u64>,
     tools: Option<Vec<IgnoredAny>>,
@@ -170,7 +174,11 @@ fn responses(head: ResponsesHead<'_>) -> Head {
         max_output_tokens: head.max_output_tokens,
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: input.contains("\"input_image\""),
-        session: head.prompt_cache_key.or(head.user).map(Cow::into_owned),
+        opening: opening(
+            [&text(head.user.as_deref()), &raw(head.instructions)],
+            &first_item(input),
+        ),
+        session: head.prompt_cache_key.map(Cow::into_owned),
         previous_response: head.previous_response_id.map(Cow::into_owned),
         empty: None,
     }
@@ -183,22 +191,18 @@ struct EmbeddingsHead<'a> {
     #[expect(dead_code, reason = "must be there")]
     #[serde(borrow)]
     input: &'a RawValue,
-    #[serde(borrow)]
-    user: Option<Cow<'a, str>>,
 }
 
 fn embeddings(head: EmbeddingsHead<'_>) -> Head {
-    Head {
-        model: head.model.into_owned(),
-        session: head.user.map(Cow::into_owned),
-        ..Head::default()
-    }
+    Head { model: head.model.into_owned(), ..Head::default() }
 }
 
 #[derive(Deserialize)]
 struct MessagesHead<'a> {
     #[serde(borrow)]
     model: Cow<'a, str>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
     #[serde(borrow)]
     messages: Vec<&'a RawValue>,
     stream: Option<bool>,
@@ -223,6 +227,7 @@ struct Metadata<'a> {
 }
 
 fn messages(head: MessagesHead<'_>) -> Head {
+    let user = head.metadata.and_then(|metadata| metadata.user_id);
     let format = head.output_config.and_then(|config| config.format);
     let (uses_json_schema, uses_json) = structure(format);
     Head {
@@ -234,10 +239,56 @@ fn messages(head: MessagesHead<'_>) -> Head {
         max_output_tokens: head.max_tokens,
         uses_tools: head.tools.is_some_and(|tools| !tools.is_empty()),
         uses_images: head.messages.iter().any(|message| message.get().contains("\"image\"")),
-        session: head.metadata.and_then(|metadata| metadata.user_id).map(Cow::into_owned),
+        opening: opening(
+            [&text(user.as_deref()), &raw(head.system)],
+            head.messages.get(..1).unwrap_or_default(),
+        ),
         empty: head.messages.is_empty().then_some("messages"),
         ..Head::default()
     }
+}
+
+/// System messages looked past for the first turn.
+const MOST_SYSTEM_MESSAGES: usize = 8;
+
+/// A chat up to its first message that is no instruction.
+fn first_turn<'a>(messages: &[&'a RawValue]) -> Vec<&'a RawValue> {
+    #[derive(Deserialize)]
+    struct Role<'a> {
+        #[serde(borrow)]
+        role: Option<Cow<'a, str>>,
+    }
+    let instructs = |message: &&&RawValue| {
+        serde_json::from_str::<Role<'_>>(message.get())
+            .is_ok_and(|it| matches!(it.role.as_deref(), Some("system" | "developer")))
+    };
+    let instructions = messages.iter().take(MOST_SYSTEM_MESSAGES).take_while(instructs).count();
+    messages.iter().take(instructions + 1).copied().collect()
+}
+
+/// The first item of an input that is a list, else all of it.
+fn first_item(input: &str) -> Vec<&RawValue> {
+    let items = serde_json::from_str::<Vec<&RawValue>>(input);
+    let items = items.or_else(|_| serde_json::from_str::<&RawValue>(input).map(|all| vec![all]));
+    items.unwrap_or_default().into_iter().take(1).collect()
+}
+
+fn text(text: Option<&str>) -> Cow<'_, str> {
+    Cow::Borrowed(text.unwrap_or_default())
+}
+
+fn raw(value: Option<&RawValue>) -> Cow<'_, str> {
+    Cow::Borrowed(value.map_or("", RawValue::get))
+}
+
+/// A number for the words a conversation begins with; never 0.
+fn opening<const N: usize>(about: [&Cow<'_, str>; N], first: &[&RawValue]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    about.hash(&mut hasher);
+    for message in first {
+        message.get().hash(&mut hasher);
+    }
+    hasher.finish().max(1)
 }
 
 fn wants_usage(options: Option<StreamOptions>) -> bool {

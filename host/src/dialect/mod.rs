@@ -95,6 +95,21 @@ impl Dialect {
         }
     }
 
+    /// The name that OpenAI's chat requests have for a key of this dialect's.
+    pub fn chat_parameter(self, key: &str) -> &str {
+        match (self, key) {
+            (Self::OpenaiResponses, "text") => "response_format",
+            (Self::OpenaiResponses, "max_output_tokens") => "max_tokens",
+            (Self::OpenaiResponses, "input" | "instructions") => "messages",
+            (Self::AnthropicMessages, "output_config") => "response_format",
+            (Self::AnthropicMessages, "thinking") => "reasoning",
+            (Self::AnthropicMessages, "stop_sequences") => "stop",
+            (Self::AnthropicMessages, "system") => "messages",
+            (Self::OpenaiCompletions, "prompt") | (Self::OpenaiEmbeddings, "input") => "messages",
+            _ => key,
+        }
+    }
+
     /// Where the schema of a structured answer stands.
     pub fn schema_place(self) -> &'static str {
         match self {

@@ -73,6 +73,7 @@ mod keeper;
 mod reader;
 mod record;
 mod recovery;
+mod scan;
 mod segment;
 mod state;
 mod writer;
@@ -91,6 +92,7 @@ use state::State;
 pub use reader::{Batch, Consumer, ConsumerError};
 pub use record::{Row, RowKind};
 pub use recovery::Recovery;
+pub use scan::scan;
 pub use state::{ConsumerStats, Position, Stats};
 pub use writer::AppendError;
 

@@ -93,7 +93,7 @@ fn take_lock(path: &Path) -> Result<DirectoryLock, JournalError> {
 }
 
 /// By number, oldest first.
-fn list_segments(path: &Path) -> io::Result<Vec<Name>> {
+pub(super) fn list_segments(path: &Path) -> io::Result<Vec<Name>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)? {
         let file_name = entry?.file_name();

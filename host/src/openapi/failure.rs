@@ -29,6 +29,7 @@ const CALL: &[Code] = &[
     (400, "template_failed"),
     (400, "invalid_schema"),
     (404, "model_not_found"),
+    (404, "no_endpoint"),
     (500, "task_died"),
     (503, "journal_full"),
     (503, "no_endpoint"),
@@ -79,13 +80,14 @@ const ANTHROPIC: &str = "AnthropicError";
 const FORWARDED: &str = "ForwardedError";
 
 /// Say which call failed, once the request's body is there.
-const IDENTITY: [HeaderName; 7] = [
+const IDENTITY: [HeaderName; 8] = [
     header::INFERENCE_ID,
     header::EPISODE_ID,
     header::VARIANT,
     header::GENERATION,
     header::ATTEMPTS,
     header::OVERHEAD_US,
+    header::EXPLAIN,
     header::REQUEST_ID,
 ];
 
@@ -133,6 +135,9 @@ impl Family {
             }
             Route::Object(Object::Model(_)) => {
                 ("Model", &[ADMISSION, BODY, UNKNOWN_MODEL, CONNECTION], ANY, Provider::PassedOn)
+            }
+            Route::Object(Object::Endpoints(_)) => {
+                ("Endpoints", &[ADMISSION, UNKNOWN_MODEL], BOTH, Provider::None)
             }
             Route::Object(Object::Response(_)) => (
                 "Response",

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod bodies;
+mod wishes;
 
 use std::collections::BTreeSet;
 

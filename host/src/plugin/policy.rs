@@ -1,11 +1,13 @@
 //! The host's face of a routing policy: one long-lived instance for one model's endpoints.
 //!
 //! A call that is killed costs the instance, not what it learned: the next call makes a new
-//! one, prepares it and restores the last saved state.
+//! one, prepares it and restores the last saved state. A plan comes with that state, so that
+//! the decision can be replayed from its record.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
+use torana_routing::policy::{Candidate, Endpoint, Facts, Outcome, Plan};
 
 use super::bindings::router::{Router as Bindings, RouterIndices};
 use super::call::Purpose;
@@ -14,22 +16,26 @@ use super::instance::Instance;
 use super::provider::json;
 use super::{CallFailure, LoadedPlugin};
 
-pub use super::bindings::router::exports::torana::router::policy::{
-    Breaker, CallErrorKind, Candidate, Endpoint, Outcome, Plan, RequestFacts, Score, Step, Usage,
-};
+mod convert;
 
 /// A policy, prepared for the endpoints of one model.
 pub struct Policy {
     plugin: Arc<LoadedPlugin>,
     indices: RouterIndices,
-    settings: Vec<u8>,
-    endpoints: Vec<Endpoint>,
+    settings: Map<String, Value>,
+    endpoints: Arc<[Endpoint]>,
     state: Mutex<State>,
 }
 
 struct State {
     instance: Option<Instance<Bindings>>,
-    saved: Vec<u8>,
+    saved: Arc<[u8]>,
+}
+
+/// A plan, and what the policy had learned when it made it.
+pub struct Routed {
+    pub plan: Plan,
+    pub learned: Arc<[u8]>,
 }
 
 /// Why a policy could not be prepared: refused settings, or a failed call.
@@ -50,14 +56,14 @@ impl Policy {
         plugin: Arc<LoadedPlugin>,
         settings: &Map<String, Value>,
         endpoints: Vec<Endpoint>,
-        learned: Vec<u8>,
+        learned: Arc<[u8]>,
     ) -> Result<Self, LoadCause> {
         let indices = RouterIndices::new(plugin.linked()).map_err(LoadCause::Link)?;
         let policy = Self {
             plugin,
             indices,
-            settings: json(settings),
-            endpoints,
+            settings: settings.clone(),
+            endpoints: endpoints.into(),
             state: Mutex::new(State { instance: None, saved: learned }),
         };
         let mut state = policy.lock();
@@ -76,33 +82,46 @@ impl Policy {
         &self.plugin
     }
 
+    pub fn settings(&self) -> &Map<String, Value> {
+        &self.settings
+    }
+
+    pub fn endpoints(&self) -> &Arc<[Endpoint]> {
+        &self.endpoints
+    }
+
     /// Which endpoints, in which order. Microseconds.
-    pub fn route(
-        &self,
-        facts: &RequestFacts,
-        candidates: &[Candidate],
-    ) -> Result<Plan, CallFailure> {
-        self.call(Purpose::Work, &mut self.lock(), |Instance { store, bindings, .. }| {
-            bindings.torana_router_policy().call_route(store, *facts, candidates)
-        })
+    pub fn route(&self, facts: &Facts, candidates: &[Candidate]) -> Result<Routed, CallFailure> {
+        let facts = convert::facts(facts);
+        let rows: Vec<_> = candidates.iter().map(convert::candidate).collect();
+        let mut state = self.lock();
+        let learned = state.saved.clone();
+        let plan =
+            self.call(Purpose::Work, &mut state, |Instance { store, bindings, .. }| {
+                bindings.torana_router_policy().call_route(store, facts, &rows)
+            })?;
+        Ok(Routed { plan: convert::plan(plan, self.endpoints.len()), learned })
     }
 
     /// Tells the policy what happened, and takes what it learned from that.
     pub fn observe(&self, outcomes: &[Outcome]) -> Result<(), CallFailure> {
+        let outcomes: Vec<_> = outcomes.iter().map(convert::outcome).collect();
         let mut state = self.lock();
         self.call(Purpose::SetUp, &mut state, |Instance { store, bindings, .. }| {
-            bindings.torana_router_policy().call_observe(store, outcomes)
+            bindings.torana_router_policy().call_observe(store, &outcomes)
         })?;
         let saved =
             self.call(Purpose::SetUp, &mut state, |Instance { store, bindings, .. }| {
                 bindings.torana_router_policy().call_save(store)
             })?;
-        state.saved = saved;
+        if *saved != *state.saved {
+            state.saved = saved.into();
+        }
         Ok(())
     }
 
     /// What the policy had learned when it was last told something.
-    pub fn learned(&self) -> Vec<u8> {
+    pub fn learned(&self) -> Arc<[u8]> {
         self.lock().saved.clone()
     }
 
@@ -128,25 +147,36 @@ impl Policy {
     }
 
     fn instantiate(&self, learned: &[u8]) -> Result<Instance<Bindings>, PrepareFailure> {
+        let settings = json(&self.settings);
+        let endpoints: Vec<_> = self.endpoints.iter().map(convert::endpoint).collect();
         let mut instance =
             self.plugin.instantiate(self.plugin.capabilities(), |store, component| {
                 self.indices.load(store, component)
             })?;
         self.plugin
             .call(Purpose::SetUp, &mut instance, |Instance { store, bindings, .. }| {
-                bindings.torana_router_policy().call_prepare(store, &self.settings, &self.endpoints)
+                bindings.torana_router_policy().call_prepare(store, &settings, &endpoints)
             })?
             .map_err(PrepareFailure::Refused)?;
-        if !learned.is_empty() {
-            self.plugin.call(
-                Purpose::SetUp,
-                &mut instance,
-                |Instance { store, bindings, .. }| {
-                    bindings.torana_router_policy().call_restore(store, learned)
-                },
-            )?;
+        if learned.is_empty() {
+            return Ok(instance);
         }
-        Ok(instance)
+        let restored = self.plugin.call(
+            Purpose::SetUp,
+            &mut instance,
+            |Instance { store, bindings, .. }| {
+                bindings.torana_router_policy().call_restore(store, learned)
+            },
+        );
+        match restored {
+            Ok(()) => Ok(instance),
+            Err(error) => {
+                // Perhaps another version's, or another component's of the same name.
+                let plugin = &*self.plugin.name;
+                tracing::warn!(plugin, %error, "what the policy had learned is lost");
+                self.instantiate(&[])
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

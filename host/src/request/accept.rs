@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::paths::{self, Object, Route};
 use super::record::Record;
 use super::reply::{self, ReplyBody, Shape};
-use super::{Asked, admit, history, inference, inferences, models, resource};
+use super::{Asked, admit, endpoints, history, inference, inferences, models, resource};
 use crate::config::{OnDisconnect, Server};
 use crate::dialect::Dialect;
 use crate::error::Cause;
@@ -139,6 +139,7 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
             Some(found) => Ok(found),
             None => resource::model(&gateway, &snapshot, &name, request).await,
         },
+        Object::Endpoints(name) => endpoints::of(&gateway, &snapshot, &name),
         Object::Inferences => {
             let query = request.uri().query().unwrap_or("");
             inferences::list(&gateway, &snapshot, query).await

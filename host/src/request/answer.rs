@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use torana_routing::execution::Step;
+use torana_routing::statistics::InFlight;
+use torana_wire::assemble::replay;
 use torana_wire::chat::Response;
 use torana_wire::error::CallError;
 use torana_wire::event::StreamEvent;
@@ -22,7 +25,6 @@ use crate::dialect::Dialect;
 use crate::dialect::watch::{self, Watch};
 use crate::error::AttemptError;
 use crate::plugin::provider::{self, PacedEvent, StreamParser};
-use crate::routing::statistics::InFlight;
 use crate::snapshot::{Endpoint, Model};
 use crate::upstream::framing::{Frame, FrameKind, Framer, Framing};
 
@@ -32,8 +34,12 @@ pub struct Answer {
     pub model: Arc<Model>,
     /// Position of the endpoint in the model.
     pub position: usize,
+    /// Place of the attempt in the record.
+    pub row: usize,
     pub endpoint: Arc<Endpoint>,
     pub in_flight: InFlight,
+    /// What is left of the model's plan, in order.
+    pub rest: Vec<Step>,
     /// Parameters that the endpoint could not take, in the dialect's words, to be reported.
     pub dropped: Vec<String>,
     pub content: Content,
@@ -65,6 +71,19 @@ pub struct Stream {
     pub source: Source,
     /// Puts the structure that was asked for back in place.
     pub rewriter: Option<StreamRewriter>,
+}
+
+impl Stream {
+    /// Of an answer that was not streamed.
+    pub fn replayed(response: &Response) -> Self {
+        let paced = |event| PacedEvent { after: Duration::ZERO, event };
+        let events = replay(response).into_iter().map(paced).collect();
+        Self {
+            first: None,
+            source: Source::Local { events, since: Instant::now() },
+            rewriter: None,
+        }
+    }
 }
 
 /// What was there at once.
@@ -144,6 +163,11 @@ impl Source {
                 Ok(Some(batch))
             }
         }
+    }
+
+    /// Nothing comes.
+    pub fn none() -> Self {
+        Self::Local { events: VecDeque::new(), since: Instant::now() }
     }
 
     /// Time spent waiting for the provider, until now.

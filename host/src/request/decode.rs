@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::bounds::{self, Bounds};
+use super::patch::patch;
+use super::wishes::Wishes;
 use crate::config::UnsupportedParams;
 use crate::dialect::{Dialect, head};
 use crate::error::Cause;
@@ -63,6 +65,8 @@ pub struct Call {
     pub begins_episode: bool,
     /// Same number, same conversation; 0 where nothing tells.
     pub session: u64,
+    /// What is asked about where it shall go.
+    pub wishes: Wishes,
     /// The turn before, where the client leaves the conversation to whoever answered it.
     pub previous_response: Option<String>,
     /// The body has signatures that this gateway sealed on their way to the client. No
@@ -70,6 +74,18 @@ pub struct Call {
     pub sealed: bool,
     pub unsupported: UnsupportedParams,
     pub dialect_headers: Vec<Header>,
+}
+
+impl Call {
+    /// Two callers may name their conversations alike.
+    pub fn of_key(&mut self, key: Option<&str>) {
+        if self.session != 0 {
+            let mut hasher = DefaultHasher::new();
+            (self.session, key).hash(&mut hasher);
+            // Records are JSON, whose readers keep integers exactly only up to 2^53.
+            self.session = (hasher.finish() >> 11).max(1);
+        }
+    }
 }
 
 /// Reads a body. `unsupported` holds where the client's headers say nothing.
@@ -82,11 +98,22 @@ pub fn call(
 ) -> Result<Call, Cause> {
     bounds::check(&body, bounds).map_err(Cause::JsonBound)?;
     check_text(&body)?;
-    let head = head::read(dialect, &body).map_err(|error| explain(dialect, &body, &error))?;
+    let asked = body.clone();
+    let (head, body) = match head::read(dialect, &body) {
+        Ok(head) => (head, body),
+        Err(error) => match first_of_models(&body, &error) {
+            Some(body) => {
+                let head = head::read(dialect, &body);
+                (head.map_err(|error| explain(dialect, &body, &error))?, body)
+            }
+            None => return Err(explain(dialect, &body, &error)),
+        },
+    };
     if let Some(place) = head.empty {
         return Err(invalid(place, &format!("{place}: expected at least one message")));
     }
     let episode = episode(headers)?;
+    let wishes = Wishes::read(&head.model, &body, headers)?;
     Ok(Call {
         dialect,
         model: head.model,
@@ -99,14 +126,25 @@ pub fn call(
         uses_json: head.uses_json,
         episode: episode.unwrap_or_else(Uuid::now_v7),
         begins_episode: episode.is_none(),
-        session: session(head.session.as_deref()),
+        session: wishes.session(head.session.as_deref(), head.opening),
+        wishes,
         previous_response: head.previous_response,
         sealed: is_sealed(dialect, &body),
         unsupported: policy(headers)?.unwrap_or(unsupported),
         dialect_headers: dialect_headers(dialect, headers),
-        asked: body.clone(),
+        asked,
         body,
     })
+}
+
+/// A body without `model` whose `models` say it, with the first of them put in.
+fn first_of_models(body: &Bytes, error: &serde_json::Error) -> Option<Bytes> {
+    if !error.to_string().starts_with("missing field `model`") {
+        return None;
+    }
+    let fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let first = fields.get("models")?.get(0).filter(|first| first.is_string())?.to_string();
+    patch(body, &[("model", Some(first.as_bytes()))]).ok().map(Bytes::from)
 }
 
 /// Whether a conversation has signatures that were sealed here.
@@ -152,14 +190,6 @@ fn dialect_headers(dialect: Dialect, headers: &HeaderMap) -> Vec<Header> {
             Some(Header { name: (*name).to_owned(), value: value.to_owned() })
         })
         .collect()
-}
-
-fn session(key: Option<&str>) -> u64 {
-    key.map_or(0, |key| {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        hasher.finish()
-    })
 }
 
 fn invalid(param: &str, message: &str) -> Cause {

@@ -44,7 +44,7 @@ fn is_base64(bytes: &[u8]) -> bool {
 }
 
 /// Tokens of so many bytes of text.
-fn tokens(bytes: usize) -> u64 {
+pub fn tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 

@@ -26,6 +26,7 @@ pub fn list(headers: &mut HeaderMap, name: HeaderName, values: &[String]) {
 /// What the gateway itself found out about an answer.
 #[derive(Default)]
 pub struct Findings {
+    calls_tools: bool,
     invalid_tool_calls: Vec<InvalidToolCall>,
     invalid_output: Vec<String>,
     estimated: bool,
@@ -40,10 +41,11 @@ impl Findings {
         }
         if response.usage.is_none() {
             response.usage = Some(estimate::usage(call, response));
-            findings.estimated = true;
         }
+        findings.estimated = response.usage.is_some_and(|usage| usage.estimated);
         let is_call = |block: &chat::Block| matches!(block, chat::Block::ToolCall { .. });
         let calls = response.blocks.iter().any(is_call);
+        findings.calls_tools = calls;
         // The payload is needed only where there is something to hold against it.
         if (calls || call.uses_json)
             && let Ok(request) = call.dialect.decode(&call.body)
@@ -58,6 +60,11 @@ impl Findings {
             });
         }
         findings
+    }
+
+    /// Whether all its tool calls fit their schemas; `None` where it has none.
+    pub fn valid_tool_calls(&self) -> Option<bool> {
+        self.calls_tools.then_some(self.invalid_tool_calls.is_empty())
     }
 
     fn tool_calls(&self) -> Vec<String> {

@@ -4,20 +4,22 @@
 //! |---|---|---|
 //! | `accept` | connection, snapshot pinned, route found (`paths`) | no such route, method |
 //! | `admit` | who calls; body read within its bound | key, size, time |
-//! | `decode` | what is asked, from the client's dialect (`bounds`) | JSON, types |
+//! | `decode` | what is asked, from the client's dialect (`bounds`, `wishes`) | JSON, types |
 //! | `history` | the turns before, where the client only names the last | no such response |
 //! | `assign` | function → variant, by the experiment's shares | unknown model |
 //! | `render` | variant's model, template and parameters put in | template |
 //! | `route` | policy → plan | no endpoint |
 //! | `attempt` | plan executed until an endpoint answers | every attempt |
 //! | `relay` | the answer passed on, as it comes | cut streams |
+//! | `resume` | a cut stream gone on with elsewhere | – |
 //! | `reply` | the one place a cause becomes status and body | – |
 //! | `record` | the one place rows are written, before the last byte | journal |
 //!
 //! Beside them: `structure`, `tool_calls` and `findings` (whether an answer is what was asked
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
-//! to a body); and the routes that ask no model: `models`, `inferences`, `resource`.
+//! to a body); and the routes that ask no model: `models`, `endpoints`, `inferences`,
+//! `resource`.
 
 pub mod accept;
 pub mod admit;
@@ -26,6 +28,7 @@ pub mod assign;
 pub mod attempt;
 pub mod bounds;
 pub mod decode;
+pub mod endpoints;
 pub mod estimate;
 pub mod findings;
 pub mod history;
@@ -38,9 +41,11 @@ pub mod relay;
 pub mod render;
 pub mod reply;
 pub mod resource;
+pub mod resume;
 pub mod route;
 pub mod structure;
 pub mod tool_calls;
+pub mod wishes;
 
 use std::sync::Arc;
 
@@ -110,15 +115,14 @@ async fn serve(
         render::render(&assigned, &mut call)?;
         record.assigned(&assigned);
     }
-    let model = route::model(gateway, snapshot, &call.model)?;
-    let plan = route::plan(&model, &call)?;
-    record.routed(&plan);
-    if call.dialect == Dialect::AnthropicCountTokens && !attempt::can_count(&model, &plan) {
+    call.of_key(record.key());
+    let plan = route::plan(gateway, snapshot, &call, record)?;
+    if call.dialect == Dialect::AnthropicCountTokens && !attempt::can_count(&plan) {
         let read = call.dialect.decode(&call.body);
         read.map_err(|wrong| decode::wrong_type(call.dialect, &wrong))?;
         return Ok(Served::Counted(estimate::prompt(&call.body)));
     }
     let config = &snapshot.config;
-    let answer = attempt::attempt(gateway, config, &model, &plan, call, record).await?;
+    let answer = attempt::attempt(gateway, config, &plan, call, record).await?;
     Ok(Served::Answer(Box::new(answer)))
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::assign::FUNCTION_PREFIX;
 use super::reply::{self, ReplyBody, Shape};
+use crate::config::Offer;
 use crate::error::Cause;
 use crate::snapshot::{Model, Snapshot};
 
@@ -48,8 +49,24 @@ fn entry(model: &Model, shape: Shape) -> Value {
     let mut entry = named(&model.name, shape);
     if let Some(fields) = entry.as_object_mut() {
         fields.insert("torana".into(), json!({ "endpoints": endpoints, "router": router }));
+        fields.extend(limits(model, shape));
     }
     entry
+}
+
+/// By the names that clients of either shape look for: OpenRouter's and Anthropic's. What does
+/// not fit an endpoint goes to another one, so the widest limit is the model's.
+fn limits(model: &Model, shape: Shape) -> impl Iterator<Item = (String, Value)> {
+    let widest = |limit: fn(&Offer) -> Option<u64>| {
+        model.endpoints.iter().filter_map(|endpoint| limit(&endpoint.offer)).max()
+    };
+    let window = widest(|offer| offer.context_window);
+    let answer = widest(|offer| offer.max_output);
+    let named = match shape {
+        Shape::Openai => [("context_length", window), ("max_completion_tokens", answer)],
+        Shape::Anthropic => [("max_input_tokens", window), ("max_tokens", answer)],
+    };
+    named.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())))
 }
 
 fn function(name: &str, shape: Shape) -> Value {

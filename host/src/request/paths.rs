@@ -18,6 +18,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/messages/count_tokens"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model}"),
+    ("GET", "/v1/models/{model}/endpoints"),
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/inferences"),
     ("GET", "/v1/inferences/{id}"),
@@ -48,6 +49,8 @@ pub enum Route {
 pub enum Object {
     Models,
     Model(String),
+    /// Of the model or function with this name.
+    Endpoints(String),
     Inferences,
     Inference(String),
     /// A response that this gateway may have given itself.
@@ -97,6 +100,10 @@ fn object(method: &Method, below: &str, segments: &[&str]) -> Option<Object> {
     let resource = || Some(Object::Resource(format!("/{below}")));
     match segments {
         ["models"] if get => Some(Object::Models),
+        // A model whose name ends so is still found with its slash encoded.
+        ["models", model @ .., "endpoints"] if get && !model.is_empty() => {
+            Some(Object::Endpoints(decoded(&model.join("/"))))
+        }
         ["models", model @ ..] if get => Some(Object::Model(decoded(&model.join("/")))),
         ["models", _] if delete => resource(),
         ["inferences"] if get => Some(Object::Inferences),
@@ -171,5 +178,23 @@ mod tests {
         let route = parse(&Method::GET, "/v1/models/openai/gpt-5").unwrap();
         assert_eq!(route, Route::Object(Object::Model("openai/gpt-5".into())));
         assert_eq!(parse(&Method::GET, "/v1/models/openai%2Fgpt-5").unwrap(), route);
+    }
+
+    #[test]
+    fn endpoints_are_those_of_what_stands_before_them() {
+        let endpoints = |name: &str| Route::Object(Object::Endpoints(name.into()));
+        let model = |name: &str| Route::Object(Object::Model(name.into()));
+        for (below, expected) in [
+            ("fast/endpoints", endpoints("fast")),
+            ("openai/gpt-5/endpoints", endpoints("openai/gpt-5")),
+            ("openai%2Fgpt-5/endpoints", endpoints("openai/gpt-5")),
+            ("endpoints/endpoints", endpoints("endpoints")),
+            ("endpoints", model("endpoints")),
+            ("fast%2Fendpoints", model("fast/endpoints")),
+            ("fast/endpoints/", model("fast/endpoints/")),
+        ] {
+            let path = format!("/v1/models/{below}");
+            assert_eq!(parse(&Method::GET, &path).unwrap(), expected, "{path}");
+        }
     }
 }

@@ -4,28 +4,38 @@
 //! of the answer is released. A record that is dropped unfinished, because the client went
 //! away, is written as cancelled.
 
+mod rows;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use torana_routing::execution::{GiveUp, Reason};
+use torana_routing::price::Price;
 use torana_wire::chat::{Response, Usage};
 use uuid::Uuid;
 
 use super::assign::Assigned;
 use super::decode::Call;
 use super::tool_calls::InvalidToolCall;
-use crate::config::Content;
+use crate::config::{Content, Decisions};
 use crate::dialect::Dialect;
 use crate::error::{AttemptError, Cause, telling};
 use crate::gateway::Gateway;
 use crate::journal::{Row, RowKind};
-use crate::routing::plan::{Decision, Plan};
+use crate::routing::decision::Decision;
 use crate::snapshot::{Endpoint, Snapshot};
+use rows::{AttemptFields, InferenceFields, InvalidCallFields, Resumed};
 
 /// The outcome of an inference that was answered.
 pub const OK: &str = "ok";
+
+/// The outcome of an attempt that was cancelled because another endpoint answered first.
+const LOST: &str = "lost";
+
+/// Bytes of an explanation: common servers and clients take headers of 8 KiB in all.
+const LONGEST_EXPLANATION: usize = 6 << 10;
 
 /// The record of one inference.
 pub struct Record {
@@ -45,10 +55,15 @@ pub struct Record {
     stream: bool,
     request: Option<Bytes>,
     decision: Option<Decision>,
+    /// The client wants to be told why.
+    explain: bool,
     attempts: Vec<Attempt>,
+    /// The place of the attempt that answered: a hedge may fail before the one it was for does.
+    answered: Option<usize>,
     dropped: Vec<String>,
     invalid_tool_calls: Vec<InvalidToolCall>,
     invalid_output: Vec<String>,
+    resumed: Vec<Resumed>,
     finished: bool,
 }
 
@@ -57,12 +72,25 @@ struct Attempt {
     id: Uuid,
     time_unix_ms: u64,
     endpoint: Arc<str>,
+    price: Option<Price>,
+    reason: Reason,
     started: Instant,
     finished: Option<FinishedAttempt>,
 }
 
+impl Attempt {
+    /// US dollars, as far as anybody knows.
+    fn cost(&self) -> Option<f64> {
+        let usage = self.finished.as_ref()?.usage.as_ref()?;
+        usage.cost_usd.or_else(|| Some(self.price?.cost(usage)))
+    }
+}
+
 /// How an attempt ended.
+#[derive(Default)]
 pub struct FinishedAttempt {
+    /// Another endpoint answered first.
+    lost: bool,
     error: Option<ErrorFields>,
     status: Option<u16>,
     ttft: Option<Duration>,
@@ -77,11 +105,26 @@ impl FinishedAttempt {
             code: error.code().to_owned(),
             message: error.to_string(),
         };
-        Self { error: Some(fields), status: error.status(), ttft: None, total, usage: None }
+        Self { error: Some(fields), status: error.status(), total, ..Self::default() }
     }
 
     pub fn succeeded(ttft: Option<Duration>, total: Duration, usage: Option<Usage>) -> Self {
-        Self { error: None, status: Some(200), ttft, total, usage }
+        Self { status: Some(200), ttft, total, usage, ..Self::default() }
+    }
+
+    /// It failed after it had begun: what came until then was used, and is paid.
+    pub fn broken_off(
+        error: &AttemptError,
+        ttft: Option<Duration>,
+        total: Duration,
+        usage: Option<Usage>,
+    ) -> Self {
+        Self { ttft, usage, ..Self::failed(error, total) }
+    }
+
+    /// It was raced against another endpoint, and cancelled when that answered.
+    pub fn lost(total: Duration) -> Self {
+        Self { lost: true, total, ..Self::default() }
     }
 }
 
@@ -119,10 +162,13 @@ impl Record {
             stream: false,
             request: None,
             decision: None,
+            explain: false,
             attempts: Vec::new(),
+            answered: None,
             dropped: Vec::new(),
             invalid_tool_calls: Vec::new(),
             invalid_output: Vec::new(),
+            resumed: Vec::new(),
             finished: false,
         }
     }
@@ -135,6 +181,7 @@ impl Record {
         self.model.clone_from(&call.model);
         self.episode = Some(call.episode);
         self.stream = call.stream;
+        self.explain = call.wishes.explain;
         if self.snapshot.config.journal.content == Content::Full {
             self.request = Some(call.asked.clone());
         }
@@ -148,24 +195,80 @@ impl Record {
         self.variant = Some(assigned.variant.clone());
     }
 
-    pub fn routed(&mut self, plan: &Plan) {
-        self.decision = Some(plan.decision.clone());
+    /// Also where it left nobody to ask.
+    pub fn decided(&mut self, mut decision: Decision) {
+        if self.snapshot.config.journal.decisions == Decisions::Plan {
+            decision.strip();
+        }
+        self.decision = Some(decision);
     }
 
-    pub fn attempt_started(&mut self, endpoint: &Endpoint) {
+    /// Why no further endpoint was tried.
+    pub fn gave_up(&mut self, why: GiveUp) {
+        if let Some(decision) = &mut self.decision {
+            decision.gave_up = Some(why);
+        }
+    }
+
+    /// Why the answer comes from where it comes from, as one line of ASCII JSON; `None` unless
+    /// the client asked. Shorter the longer it would be: a header has to fit.
+    pub fn explanation(&self) -> Option<String> {
+        let decision = self.decision.as_ref().filter(|_| self.explain)?;
+        let attempts: Vec<serde_json::Value> = self
+            .attempts
+            .iter()
+            .map(|attempt| {
+                let finished = attempt.finished.as_ref();
+                let error = finished.and_then(|finished| finished.error.as_ref());
+                let outcome = match (finished, error) {
+                    (Some(finished), _) if finished.lost => LOST,
+                    (_, Some(error)) => error.kind,
+                    _ => OK,
+                };
+                serde_json::json!({
+                    "endpoint": &*attempt.endpoint,
+                    "reason": attempt.reason,
+                    "outcome": outcome,
+                    "ms": finished.map(|finished| milliseconds(finished.total)),
+                })
+            })
+            .collect();
+        let mut decision = decision.clone();
+        decision.strip();
+        let text = |decision: &Decision| {
+            ascii(&serde_json::json!({ "decision": decision, "attempts": attempts }).to_string())
+        };
+        let whole = text(&decision);
+        if whole.len() <= LONGEST_EXPLANATION {
+            return Some(whole);
+        }
+        decision.models.clear();
+        Some(text(&decision)).filter(|short| short.len() <= LONGEST_EXPLANATION)
+    }
+
+    /// Its place, for [`Record::attempt_finished`].
+    pub fn attempt_started(&mut self, endpoint: &Endpoint, reason: Reason) -> usize {
         self.attempts.push(Attempt {
+            reason,
+            price: endpoint.profile.price,
             id: Uuid::now_v7(),
             time_unix_ms: now_unix_ms(),
             endpoint: endpoint.name.clone(),
             started: Instant::now(),
             finished: None,
         });
+        self.attempts.len() - 1
     }
 
-    pub fn attempt_finished(&mut self, finished: FinishedAttempt) {
-        if let Some(attempt) = self.attempts.last_mut() {
+    pub fn attempt_finished(&mut self, row: usize, finished: FinishedAttempt) {
+        if let Some(attempt) = self.attempts.get_mut(row) {
             attempt.finished = Some(finished);
         }
+    }
+
+    /// The attempt's answer began: it is the client's.
+    pub fn attempt_answered(&mut self, row: usize) {
+        self.answered = Some(row);
     }
 
     /// The name of the client's key.
@@ -177,9 +280,18 @@ impl Record {
         self.dialect
     }
 
-    /// Parameters that the answering endpoint could not take.
+    /// Parameters that an answering endpoint could not take.
     pub fn dropped(&mut self, names: &[String]) {
-        names.clone_into(&mut self.dropped);
+        for name in names {
+            if !self.dropped.contains(name) {
+                self.dropped.push(name.clone());
+            }
+        }
+    }
+
+    /// The stream broke off after so many characters, and the endpoint went on.
+    pub fn resumed(&mut self, endpoint: &Endpoint, after_characters: usize) {
+        self.resumed.push(Resumed { endpoint: endpoint.name.clone(), after_characters });
     }
 
     /// Tool calls that do not fit their schemas.
@@ -263,7 +375,7 @@ impl Record {
             function: self.function.as_deref(),
             variant: self.variant.as_deref(),
             model: &self.model,
-            endpoint: self.attempts.last().map(|attempt| &*attempt.endpoint),
+            endpoint: self.answering().map(|attempt| &*attempt.endpoint),
             outcome: word,
             episode_id: self.episode,
             generation: self.snapshot.generation,
@@ -282,12 +394,20 @@ impl Record {
             dropped_params: &self.dropped,
             invalid_tool_calls: self.invalid_tool_calls.iter().map(InvalidCallFields::of).collect(),
             invalid_output: &self.invalid_output,
+            resumed: &self.resumed,
             error: outcome.error.as_ref(),
             request: if full { request } else { None },
             response: outcome.response.filter(|_| full),
             decision: self.decision.as_ref(),
         };
         self.row(self.id, RowKind::Inference, self.time_unix_ms, &fields)
+    }
+
+    /// The attempt that the answer came from, or the last that failed.
+    fn answering(&self) -> Option<&Attempt> {
+        let lost = |attempt: &Attempt| attempt.finished.as_ref().is_some_and(|end| end.lost);
+        let answered = self.answered.and_then(|row| self.attempts.get(row));
+        answered.or_else(|| self.attempts.iter().rfind(|attempt| !lost(attempt)))
     }
 
     fn attempt_row(&self, attempt: &Attempt, number: u32, word: &'static str) -> Row {
@@ -299,7 +419,9 @@ impl Record {
             time_unix_ms: attempt.time_unix_ms,
             endpoint: &attempt.endpoint,
             attempt: number,
+            reason: attempt.reason,
             outcome: match (finished, error) {
+                (Some(finished), _) if finished.lost => LOST,
                 (_, Some(_)) => "error",
                 (Some(_), None) => OK,
                 (None, None) => word,
@@ -310,6 +432,7 @@ impl Record {
                 finished.map_or_else(|| attempt.started.elapsed(), |finished| finished.total),
             ),
             usage: finished.and_then(|finished| finished.usage.as_ref()),
+            cost_usd: attempt.cost(),
             error,
         };
         self.row(attempt.id, RowKind::ModelInference, attempt.time_unix_ms, &fields)
@@ -361,6 +484,7 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         | Cause::UnknownInference(_)
         | Cause::UnknownResponse { .. }
         | Cause::NoResourceProvider(_)
+        | Cause::NoEndpoint { by_request: true, .. }
         | Cause::NoRoute { .. } => "not_found",
         Cause::NoQuerySink
         | Cause::StoreUnavailable(_)
@@ -379,6 +503,22 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
     ErrorFields { kind, code, message: crate::error::chain(cause) }
 }
 
+/// JSON with escapes for what is not ASCII: other bytes of a header have no agreed meaning.
+fn ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() {
+            escaped.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped
+}
+
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -386,71 +526,4 @@ fn milliseconds(duration: Duration) -> f64 {
 fn now_unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An inference row, as `docs/data-model.md` describes it.
-#[derive(Serialize)]
-struct InferenceFields<'a> {
-    id: Uuid,
-    time_unix_ms: u64,
-    dialect: &'static str,
-    key: Option<&'a str>,
-    function: Option<&'a str>,
-    variant: Option<&'a str>,
-    model: &'a str,
-    endpoint: Option<&'a str>,
-    outcome: &'static str,
-    episode_id: Option<Uuid>,
-    generation: u64,
-    snapshot: &'a str,
-    stream: bool,
-    status: u16,
-    usage: Option<&'a Usage>,
-    finish_reason: Option<String>,
-    ttft_ms: Option<f64>,
-    total_ms: f64,
-    overhead_us: u64,
-    attempts: usize,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    dropped_params: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    invalid_tool_calls: Vec<InvalidCallFields<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    invalid_output: &'a [String],
-    error: Option<&'a ErrorFields>,
-    request: Option<&'a RawValue>,
-    response: Option<&'a Response>,
-    decision: Option<&'a Decision>,
-}
-
-/// A tool call that does not fit its schema.
-#[derive(Serialize)]
-struct InvalidCallFields<'a> {
-    id: &'a str,
-    name: &'a str,
-    reason: &'static str,
-    message: String,
-}
-
-impl<'a> InvalidCallFields<'a> {
-    fn of(call: &'a InvalidToolCall) -> Self {
-        let InvalidToolCall { id, name, reason } = call;
-        Self { id, name, reason: reason.as_str(), message: reason.to_string() }
-    }
-}
-
-/// A model-inference row, as `docs/data-model.md` describes it.
-#[derive(Serialize)]
-struct AttemptFields<'a> {
-    id: Uuid,
-    inference_id: Uuid,
-    time_unix_ms: u64,
-    endpoint: &'a str,
-    attempt: u32,
-    outcome: &'static str,
-    status: Option<u16>,
-    ttft_ms: Option<f64>,
-    total_ms: f64,
-    usage: Option<&'a Usage>,
-    error: Option<&'a ErrorFields>,
 }

@@ -3,12 +3,15 @@
 //! A stream is complete when its finish is known; then, and only after the record is in the
 //! journal, the dialect's end marker is released (`[DONE]`, `message_stop`,
 //! `response.completed`). A stream that breaks ends with the dialect's error event and never
-//! with an end marker. Silence gets a comment, so that proxies between us and the client keep
-//! the connection.
+//! with an end marker, unless another endpoint goes on with it (`resume`). Silence gets a
+//! comment, so that proxies between us and the client keep the connection.
 //!
 //! The body pulls: a slow client slows the provider down, and a client that goes away drops
 //! the body, which cancels the call. With `on_disconnect = "drain"` the relay runs in a task
 //! of its own and reads the answer to its end.
+
+mod resumed;
+mod settle;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +23,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;
+use torana_routing::execution::Step;
 use torana_wire::assemble::Assembler;
 use torana_wire::chat;
 use torana_wire::event::StreamEvent;
@@ -30,16 +34,17 @@ use super::decode::Call;
 use super::findings::{self, Findings};
 use super::history;
 use super::patch::patch;
-use super::record::{ErrorFields, FinishedAttempt, Outcome, Record};
+use super::record::{ErrorFields, Outcome, Record};
 use super::reply::{self, ReplyBody, header};
+use super::resume::{self, Resume};
 use super::structure::StreamRewriter;
 use crate::config::OnDisconnect;
 use crate::dialect::Dialect;
 use crate::dialect::encode::{self, Encoder};
 use crate::error::AttemptError;
 use crate::gateway::Gateway;
-use crate::routing::statistics::{InFlight, Observation};
-use crate::snapshot::{Model, Snapshot};
+use crate::snapshot::Snapshot;
+use settle::Settle;
 
 /// Batches between the relay's task and a client when draining: a few, so that a slow client
 /// still slows the provider down.
@@ -49,6 +54,9 @@ const DRAIN_BUFFER: usize = 16;
 /// lets the connection be used again.
 const LINGER: Duration = Duration::from_millis(50);
 
+/// For proxies that close connections on which nothing moves.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
 /// The reply to an answer.
 pub async fn relay(
     gateway: &Arc<Gateway>,
@@ -56,48 +64,39 @@ pub async fn relay(
     answer: Answer,
     record: Record,
 ) -> Response<ReplyBody> {
-    let Answer { call, model, position, endpoint, in_flight, dropped, content } = answer;
-    let settle = Settle { gateway: gateway.clone(), model, position, in_flight: Some(in_flight) };
+    let Answer { call, model, position, row, endpoint, in_flight, rest, dropped, content } = answer;
+    let settle = Settle {
+        gateway: gateway.clone(),
+        model,
+        position,
+        row,
+        session: call.session,
+        generates: call.dialect != Dialect::AnthropicCountTokens,
+        first_content: None,
+        in_flight: Some(in_flight),
+    };
     let mut response = match content {
         Content::Whole(answer) => whole(settle, *answer, &call, &endpoint.name, record).await,
-        Content::Stream(answer) => stream(snapshot, settle, *answer, call, &endpoint.name, record),
+        Content::Stream(answer) => {
+            let resume = resumable(&settle, snapshot, &answer, rest, &call);
+            stream(snapshot, settle, *answer, resume, call, &endpoint.name, record)
+        }
     };
     findings::list(response.headers_mut(), header::DROPPED_PARAMS, &dropped);
     response
 }
 
-/// Tells statistics and policy how the attempt went, once.
-struct Settle {
-    gateway: Arc<Gateway>,
-    model: Arc<Model>,
-    position: usize,
-    in_flight: Option<InFlight>,
-}
-
-impl Settle {
-    fn observe(
-        &mut self,
-        ttft: Option<Duration>,
-        usage: Option<torana_wire::chat::Usage>,
-        error: Option<&AttemptError>,
-    ) -> FinishedAttempt {
-        let Some(in_flight) = self.in_flight.take() else {
-            return FinishedAttempt::succeeded(ttft, Duration::ZERO, usage);
-        };
-        let total = in_flight.started().elapsed();
-        let observation = Observation {
-            ttft,
-            total,
-            output_tokens: usage.map_or(0, |usage| usage.output),
-            error: error.map(AttemptError::kind),
-        };
-        in_flight.observe(&observation);
-        self.gateway.observe(&self.model, self.position, &observation, usage);
-        match error {
-            None => FinishedAttempt::succeeded(ttft, total, usage),
-            Some(error) => FinishedAttempt::failed(error, total),
-        }
-    }
+/// What it takes to go on with this stream, where the operator wants that.
+fn resumable(
+    settle: &Settle,
+    snapshot: &Arc<Snapshot>,
+    answer: &Stream,
+    rest: Vec<Step>,
+    call: &Call,
+) -> Option<Resume> {
+    let is_ours = !matches!(answer.source, Source::Forward { .. }) && answer.rewriter.is_none();
+    let wanted = is_ours && resume::is_wanted(&settle.model, settle.position, call);
+    wanted.then(|| Resume::new(&settle.gateway, snapshot, &settle.model, rest, call))
 }
 
 async fn whole(
@@ -117,8 +116,8 @@ async fn whole(
         },
         None => encode::whole(call.dialect, &response, &identity.of(&response), &call.asked).into(),
     };
-    // When its first token was there, a whole answer does not tell.
-    record.attempt_finished(settle.observe(None, response.usage, None));
+    settle.tool_calls(&findings);
+    settle.observe(&mut record, response.usage, None);
     let mut reply = reply::json(StatusCode::OK, body);
     reply::identify(reply.headers_mut(), &record, Some(endpoint));
     findings.headers(reply.headers_mut());
@@ -139,6 +138,7 @@ fn stream(
     snapshot: &Snapshot,
     settle: Settle,
     answer: Stream,
+    resume: Option<Resume>,
     call: Call,
     endpoint: &str,
     record: Record,
@@ -164,6 +164,8 @@ fn stream(
         waited_before: answer.source.waited(),
         source: answer.source,
         rewriter: answer.rewriter,
+        resume,
+        broke: None,
         call,
         identity,
         encoder,
@@ -262,6 +264,10 @@ struct Relay {
     waited_before: Duration,
     /// For an answer whose structure is made of something else.
     rewriter: Option<StreamRewriter>,
+    /// For an answer that may be gone on with elsewhere.
+    resume: Option<Resume>,
+    /// Why it has to be.
+    broke: Option<AttemptError>,
     call: Call,
     identity: OwnIdentity,
     /// For answers that do not come in the client's dialect.
@@ -275,6 +281,8 @@ struct Relay {
 
 enum Phase {
     Running,
+    /// The answer broke off; another endpoint is asked to go on.
+    Resuming,
     /// Everything was said; the provider's connection may still be open.
     Lingering,
     Done,
@@ -292,8 +300,11 @@ impl Relay {
                     let end = async { while let Ok(Some(_)) = source.next().await {} };
                     drop(tokio::time::timeout(LINGER, end).await);
                 }
-                Phase::Running => {
-                    let bytes = self.step().await;
+                Phase::Running | Phase::Resuming => {
+                    let bytes = match self.phase {
+                        Phase::Resuming => self.resumed().await,
+                        _ => self.step().await,
+                    };
                     if !bytes.is_empty() {
                         return Some(bytes);
                     }
@@ -309,15 +320,15 @@ impl Relay {
                 None => self.source.next().await,
                 Some(silence) => match tokio::time::timeout(silence, self.source.next()).await {
                     Ok(batch) => batch,
-                    Err(_) => return Bytes::from_static(b": keep-alive\n\n"),
+                    Err(_) => return Bytes::from_static(KEEP_ALIVE),
                 },
             },
         };
         match batch {
             Ok(Some(batch)) => self.pass_on(batch).await,
             Ok(None) if self.assembler.is_finished() => self.complete(Vec::new(), None).await,
-            Ok(None) => self.fail(Vec::new(), &AttemptError::Truncated).await,
-            Err(error) => self.fail(Vec::new(), &error).await,
+            Ok(None) => self.break_off(Vec::new(), AttemptError::Truncated).await,
+            Err(error) => self.break_off(Vec::new(), error).await,
         }
     }
 
@@ -331,15 +342,28 @@ impl Relay {
             }
             None => batch.events,
         };
+        let events = match &mut self.resume {
+            Some(resume) => {
+                let mut joined = Vec::with_capacity(events.len());
+                events.into_iter().for_each(|event| resume.joint.push(event, &mut joined));
+                joined
+            }
+            None => events,
+        };
+        let mut failure = None;
         for event in &events {
-            if self.first_content.is_none() && is_content(event) {
-                self.first_content = Some(Instant::now());
+            if self.settle.first_content.is_none() && is_content(event) {
+                let now = Instant::now();
+                self.first_content.get_or_insert(now);
+                self.settle.content(now);
+            }
+            // What failed is told by `fail`, after the record.
+            if let StreamEvent::Failed(error) = event {
+                failure = Some(error.clone());
+                continue;
             }
             self.assembler.push(event);
-            // What failed is told by `fail`, after the record.
-            if let Some(encoder) = &mut self.encoder
-                && !matches!(event, StreamEvent::Failed(_))
-            {
+            if let Some(encoder) = &mut self.encoder {
                 encoder.push(event, &mut out);
             }
         }
@@ -349,9 +373,9 @@ impl Relay {
                 out.extend_from_slice(b"\n\n");
             }
         }
-        if let Some(error) = self.assembler.failure() {
-            let error = AttemptError::provider(error.clone());
-            return self.fail(out, &error).await;
+        if let Some(error) = failure {
+            let error = AttemptError::provider(error);
+            return self.break_off(out, error).await;
         }
         if self.assembler.is_finished() {
             return self.complete(out, batch.terminal.map(|frame| frame.raw)).await;
@@ -361,10 +385,11 @@ impl Relay {
 
     /// Records, and only then releases the end marker.
     async fn complete(&mut self, mut out: Vec<u8>, terminal: Option<Bytes>) -> Bytes {
-        let mut response = std::mem::take(&mut self.assembler).finish();
+        let mut response = self.assembled();
         let findings = Findings::of(&self.call, &mut response);
         out.extend_from_slice(findings.comments().as_bytes());
         let estimated = response.usage.filter(|usage| usage.estimated);
+        self.settle.tool_calls(&findings);
         if let Some(record) = &mut self.record {
             findings.note(record);
         }
@@ -394,7 +419,7 @@ impl Relay {
 
     /// Records, and ends the stream so that it cannot look complete.
     async fn fail(&mut self, mut out: Vec<u8>, error: &AttemptError) -> Bytes {
-        let response = std::mem::take(&mut self.assembler).finish();
+        let response = self.assembled();
         self.settle(&response, Some(error)).await;
         let status = reply::attempt_status(error).as_u16();
         let told = error.to_call_error();
@@ -406,13 +431,24 @@ impl Relay {
         out.into()
     }
 
+    /// The answer as far as it came.
+    fn assembled(&mut self) -> chat::Response {
+        let mut response = std::mem::take(&mut self.assembler).finish();
+        if let Some(resume) = &self.resume {
+            response.usage = resume.joint.usage().or(response.usage);
+        }
+        response
+    }
+
     async fn settle(&mut self, response: &chat::Response, error: Option<&AttemptError>) {
         let Some(mut record) = self.record.take() else { return };
         record.waited(self.source.waited().saturating_sub(self.waited_before));
-        let since = |start| self.first_content.map(|first| first.duration_since(start));
-        let attempt_ttft = self.settle.in_flight.as_ref().map(InFlight::started).and_then(since);
-        let ttft = since(record.started());
-        record.attempt_finished(self.settle.observe(attempt_ttft, response.usage, error));
+        let ttft = self.first_content.map(|first| first.duration_since(record.started()));
+        let usage = match &self.resume {
+            Some(resume) if resume.joint.is_resumed() => resume.joint.last_usage(error.is_some()),
+            _ => response.usage,
+        };
+        self.settle.observe(&mut record, usage, error);
         let outcome = Outcome {
             status: 200,
             error: error.map(|error| ErrorFields {

@@ -34,6 +34,7 @@ pub mod header {
     pub const INVALID_OUTPUT: HeaderName = HeaderName::from_static("x-torana-invalid-output");
     pub const INVALID_TOOL_CALLS: HeaderName =
         HeaderName::from_static("x-torana-invalid-tool-calls");
+    pub const EXPLAIN: HeaderName = HeaderName::from_static("x-torana-explain");
     pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
     /// Where Anthropic's SDKs look for it.
     pub const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -143,6 +144,9 @@ pub fn identify(headers: &mut HeaderMap, record: &Record, endpoint: Option<&str>
     if let Some(variant) = record.variant() {
         set(header::VARIANT, variant);
     }
+    if let Some(explanation) = record.explanation() {
+        set(header::EXPLAIN, &explanation);
+    }
 }
 
 /// The status a client sees.
@@ -153,7 +157,8 @@ pub fn status(cause: &Cause) -> StatusCode {
         | Cause::UnknownModel { .. }
         | Cause::UnknownInference(_)
         | Cause::UnknownResponse { .. }
-        | Cause::NoResourceProvider(_) => StatusCode::NOT_FOUND,
+        | Cause::NoResourceProvider(_)
+        | Cause::NoEndpoint { by_request: true, .. } => StatusCode::NOT_FOUND,
         Cause::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Cause::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
@@ -250,7 +255,11 @@ fn retry_after(cause: &Cause) -> Option<u64> {
     };
     match cause {
         Cause::Attempt(error) => of(error),
-        Cause::AllAttempts(attempts) => telling(attempts).and_then(of),
+        // Only where all say so is there nothing to be had before the first of them.
+        Cause::AllAttempts(attempts) => {
+            let hints: Option<Vec<u64>> = attempts.iter().map(|it| of(&it.error)).collect();
+            hints.and_then(|hints| hints.into_iter().min())
+        }
         Cause::JournalFull | Cause::StoreUnavailable(_) => Some(1),
         _ => None,
     }

@@ -1,7 +1,10 @@
-//! What a routing decision rests on, and what it gives: statistics and breaker of each
-//! endpoint, the rows a policy sees, the plan that is executed.
+//! Routing, as far as it knows snapshots and requests: which endpoints a request may go to
+//! (`candidates`), the plan that is executed and the record of why (`plan`, `decision`), and
+//! making a decision again from its record (`replay`).
+//!
+//! What needs neither, and what the simulator shares, is the crate `torana-routing`.
 
-pub mod breaker;
-pub mod candidate;
+pub mod candidates;
+pub mod decision;
 pub mod plan;
-pub mod statistics;
+pub mod replay;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
+use torana_routing::policy;
+use torana_routing::statistics::Statistics;
 
 use super::{
     Endpoint, Function, Model, ModelPolicy, OutcomeQueue, Provider, SinkIdentity, Snapshot,
@@ -19,11 +21,10 @@ use crate::delivery::SinkTarget;
 use crate::error::chain;
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::experiment::{self, VariantStatistics};
-use crate::plugin::policy::{self, Policy};
+use crate::plugin::policy::Policy;
 use crate::plugin::provider::{self, Info};
 use crate::plugin::sink::Sink;
 use crate::plugin::{Catalog, Kind, LoadError, LoadedPlugin};
-use crate::routing::statistics::Statistics;
 use crate::upstream::credential::{Ambient, Authenticator, SchemeError};
 
 /// Why a snapshot could not be made: everything that was wrong.
@@ -60,7 +61,7 @@ pub struct Surroundings<'a> {
     /// By endpoint name.
     pub statistics: &'a dyn Fn(&str) -> Arc<Statistics>,
     /// What a router learned for a model, by router and model name.
-    pub learned: &'a dyn Fn(&str, &str) -> Vec<u8>,
+    pub learned: &'a dyn Fn(&str, &str) -> Arc<[u8]>,
     /// A running sink with the same identity, to be kept as it is.
     pub running_sink: &'a dyn Fn(&SinkIdentity) -> Option<Arc<SinkTarget>>,
     pub runtime: &'a tokio::runtime::Handle,
@@ -249,7 +250,12 @@ impl Builder<'_> {
                 continue;
             }
             let Some(policy) = self.policy(name, settings) else { continue };
-            let model = Model { name: name.clone(), endpoints, policy: Some(policy) };
+            let model = Model {
+                name: name.clone(),
+                endpoints,
+                policy: Some(policy),
+                resume: settings.resume,
+            };
             models.insert(name.clone(), Arc::new(model));
         }
         models
@@ -366,9 +372,10 @@ fn policy_row(endpoint: &config::Endpoint) -> policy::Endpoint {
         provider: endpoint.provider.clone(),
         model: endpoint.model.clone(),
         weight: endpoint.weight,
-        price_input: endpoint.price.map(|price| price.input),
-        price_output: endpoint.price.map(|price| price.output),
-        context_window: endpoint.context_window,
+        price_input: endpoint.offer.price.map(|price| price.input),
+        price_output: endpoint.offer.price.map(|price| price.output),
+        price_cached_input: endpoint.offer.price.and_then(|price| price.cached_input),
+        context_window: endpoint.offer.context_window,
     }
 }
 

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::super::name::{NameRule, is_provider_model};
 use super::super::problem::{Located, Spot};
 use super::super::reader::{Element, Table};
-use super::super::{Price, Router};
+use super::super::{Offer, Router};
+use super::offer::{MOST_TOKENS, read_offer};
 
 /// Who allocates variants when nobody is named: by the weights that are written.
 const EXPERIMENT_PLUGIN: &str = "experiment-weighted";
@@ -20,12 +21,6 @@ const WEIGHT: f64 = 1.0;
 /// Shares of a million to one are finer than anybody can measure.
 const LARGEST_WEIGHT: f64 = 1_000_000.0;
 
-/// Dollars for a million tokens. The dearest model there is costs some hundred.
-const HIGHEST_PRICE: f64 = 100_000.0;
-
-/// Tokens. The largest window there is has ten million.
-const MOST_TOKENS: u64 = 1_000_000_000;
-
 const ENDPOINT: &str = "\"provider/model\" or a table with provider and model";
 
 /// `[models.NAME]`.
@@ -33,6 +28,7 @@ pub(in super::super) struct WrittenModel {
     pub(in super::super) spot: Spot,
     pub(in super::super) endpoints: Vec<WrittenEndpoint>,
     pub(in super::super) router: Option<Located<String>>,
+    pub(in super::super) resume: bool,
 }
 
 /// One item of `endpoints`.
@@ -41,8 +37,7 @@ pub(in super::super) struct WrittenEndpoint {
     pub(in super::super) provider: Located<String>,
     pub(in super::super) model: String,
     pub(in super::super) weight: f64,
-    pub(in super::super) price: Option<Price>,
-    pub(in super::super) context_window: Option<u64>,
+    pub(in super::super) offer: Offer,
     pub(in super::super) settings: Map<String, Value>,
 }
 
@@ -73,6 +68,7 @@ pub(super) fn read_model(table: &Table<'_>) -> WrittenModel {
             read_endpoint,
         ),
         router: table.string("router", "the name of a router"),
+        resume: table.boolean("resume", false),
     }
 }
 
@@ -94,18 +90,6 @@ pub(super) fn read_function(table: &Table<'_>) -> WrittenFunction {
         settings,
         variants: table.named("variants", NameRule::Plain, |_, table| read_variant(table)),
     }
-}
-
-/// US dollars for a million tokens.
-pub(in super::super) fn read_price(table: &Table<'_>) -> Option<Price> {
-    let input = table.required_number("input", 0.0..=HIGHEST_PRICE);
-    let output = table.required_number("output", 0.0..=HIGHEST_PRICE);
-    let cached_input = table.number("cached_input", 0.0..=HIGHEST_PRICE);
-    Some(Price { input: input?, output: output?, cached_input })
-}
-
-pub(in super::super) fn context_window(table: &Table<'_>) -> Option<u64> {
-    table.integer("context_window", 1..=MOST_TOKENS)
 }
 
 fn read_variant(table: &Table<'_>) -> WrittenVariant {
@@ -133,8 +117,7 @@ fn read_endpoint(item: &Element<'_>) -> Option<WrittenEndpoint> {
         provider: Located { value: provider.to_owned(), spot: item.spot().clone() },
         model: model.to_owned(),
         weight: WEIGHT,
-        price: None,
-        context_window: None,
+        offer: Offer::default(),
         settings: Map::new(),
     })
 }
@@ -142,12 +125,10 @@ fn read_endpoint(item: &Element<'_>) -> Option<WrittenEndpoint> {
 fn read_endpoint_table(table: &Table<'_>) -> Option<WrittenEndpoint> {
     let provider = table.required_string("provider", "the name of a provider");
     let model = table.required_string("model", "the provider's name of a model");
-    let price = table.optional_table("price", read_price);
     let endpoint = WrittenEndpoint {
         spot: table.spot().clone(),
         weight: table.number_or("weight", 0.0..=LARGEST_WEIGHT, WEIGHT),
-        price: price.flatten(),
-        context_window: context_window(table),
+        offer: read_offer(table),
         settings: table.settings("settings"),
         provider: provider?,
         model: match model? {

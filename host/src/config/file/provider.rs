@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{BaseUrl, Timeouts};
+use super::super::{BaseUrl, DataPolicy, Timeouts};
+use super::offer::read_data_policy;
 
 /// A handshake over half the world takes half a second.
 const CONNECT_MS: u64 = 5_000;
@@ -57,6 +58,7 @@ pub(in super::super) struct WrittenProvider {
     pub(in super::super) forward: bool,
     pub(in super::super) any_model: bool,
     pub(in super::super) timeouts: Timeouts,
+    pub(in super::super) data_policy: DataPolicy,
     /// A key was written but could not be read; what it would have meant is unknown.
     pub(in super::super) is_incomplete: bool,
 }
@@ -82,6 +84,7 @@ pub(super) fn read_provider(table: &Table<'_>) -> WrittenProvider {
             idle: table.milliseconds("idle_ms", 1..=LONGEST_MS, IDLE_MS),
             total: table.milliseconds("total_ms", 1..=LONGEST_MS, TOTAL_MS),
         }),
+        data_policy: read_data_policy(table),
         is_incomplete,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::{
-    Admin, Auth, Bounds, Content, Journal, OnDisconnect, PluginHost, Server, StructuredOutput,
-    SyncMode, UnsupportedParams, WhenFull,
+    Admin, Auth, Bounds, Content, Decisions, Journal, OnDisconnect, PluginHost, Server,
+    StructuredOutput, SyncMode, UnsupportedParams, WhenFull,
 };
 
 /// Data plane: this machine only, so that a first start exposes nothing.
@@ -138,6 +138,11 @@ pub(super) fn read_journal(table: &Table<'_>) -> Journal {
             "content",
             ("full", Content::Full),
             &[("metadata", Content::Metadata)],
+        ),
+        decisions: table.choice_or(
+            "decisions",
+            ("full", Decisions::Full),
+            &[("plan", Decisions::Plan)],
         ),
     };
     // One segment is being written while the oldest is read or dropped.

@@ -163,6 +163,26 @@ impl Table<'_> {
             .map_or(default.1, |found| found.value)
     }
 
+    /// A list of some of some words; None when it is absent.
+    pub(in super::super) fn choices<T: Copy>(
+        &self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<Vec<T>> {
+        let words = or_list(choices);
+        let list = self.list(key, &format!("a list of {words}"), |item| {
+            let Some(text) = item.string() else {
+                return item.table(&words, |_| None);
+            };
+            let found = choices.iter().find(|(word, _)| *word == text);
+            if found.is_none() {
+                item.report(item.spot().error(format!("found {text:?}; expected {words}")));
+            }
+            found.map(|(_, choice)| *choice)
+        });
+        list.map(|list| list.value)
+    }
+
     /// An address and port to listen on.
     pub(in super::super) fn socket_address(
         &self,
@@ -290,8 +310,7 @@ impl Table<'_> {
         choices: &[(&str, T)],
         default: Option<&dyn Display>,
     ) -> Option<Located<T>> {
-        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-        self.value(key, &words.join(" or "), default, |value| {
+        self.value(key, &or_list(choices), default, |value| {
             let Value::String(text) = value else {
                 return None;
             };
@@ -299,6 +318,12 @@ impl Table<'_> {
             found.map(|(_, choice)| *choice)
         })
     }
+}
+
+/// `"this" or "that"`.
+fn or_list<T>(choices: &[(&str, T)]) -> String {
+    let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+    words.join(" or ")
 }
 
 fn expected_integer(range: &RangeInclusive<u64>, unit: &str) -> String {

@@ -9,10 +9,9 @@ use super::super::name::is_provider_model;
 use super::super::nearest::advice;
 use super::super::problem::Located;
 use super::super::source;
-use super::super::{Endpoint, Experiment, Function, Model, Router, Template, Variant};
+use super::super::{Endpoint, Experiment, Function, Model, Provider, Router, Template, Variant};
 use super::Resolver;
 use super::plugin::{Kind, Plugins};
-use super::provider::Resolved;
 
 /// What a bundled policy's plugin is called: the router `priority` is `router-priority`.
 const ROUTER_PREFIX: &str = "router-";
@@ -61,7 +60,7 @@ impl Resolver<'_> {
         &self,
         written: BTreeMap<String, WrittenModel>,
         default_router: &str,
-        providers: &BTreeMap<String, Resolved>,
+        providers: &BTreeMap<String, Provider>,
         routers: &mut BTreeMap<String, Router>,
         plugins: &mut Plugins<'_>,
     ) -> BTreeMap<String, Model> {
@@ -87,7 +86,7 @@ impl Resolver<'_> {
             }
             let router = model.router.map(|router| router.value);
             let router = router.unwrap_or_else(|| default_router.to_owned());
-            models.insert(name, Model { endpoints, router });
+            models.insert(name, Model { endpoints, router, resume: model.resume });
         }
         models
     }
@@ -95,7 +94,7 @@ impl Resolver<'_> {
     fn endpoint(
         &self,
         written: WrittenEndpoint,
-        providers: &BTreeMap<String, Resolved>,
+        providers: &BTreeMap<String, Provider>,
     ) -> Endpoint {
         let name = &written.provider.value;
         let provider = providers.get(name);
@@ -104,15 +103,12 @@ impl Resolver<'_> {
             let message = format!("no provider {name:?}; {advice}");
             self.report(written.provider.spot.error(message));
         }
-        let known = provider
-            .and_then(|provider| provider.preset.as_ref())
-            .and_then(|preset| self.catalog.models.get(&format!("{preset}/{}", written.model)));
+        let known = provider.map(|provider| provider.offer(&written.model)).unwrap_or_default();
         Endpoint {
             provider: written.provider.value,
             model: written.model,
             weight: written.weight,
-            price: written.price.or_else(|| known?.price),
-            context_window: written.context_window.or_else(|| known?.context_window),
+            offer: written.offer.or(&known),
             settings: written.settings,
         }
     }
@@ -121,7 +117,7 @@ impl Resolver<'_> {
         &mut self,
         written: BTreeMap<String, WrittenFunction>,
         models: &BTreeMap<String, Model>,
-        providers: &BTreeMap<String, Resolved>,
+        providers: &BTreeMap<String, Provider>,
         plugins: &mut Plugins<'_>,
     ) -> BTreeMap<String, Function> {
         let mut functions = BTreeMap::new();
@@ -149,7 +145,7 @@ impl Resolver<'_> {
         &mut self,
         written: WrittenVariant,
         models: &BTreeMap<String, Model>,
-        providers: &BTreeMap<String, Resolved>,
+        providers: &BTreeMap<String, Provider>,
     ) -> Option<Variant> {
         let system = match written.system {
             Some(path) => self.template(path),

@@ -2,9 +2,10 @@
 //!
 //! A preset's credential belongs to the preset's host. A provider that is moved elsewhere
 //! does not take it along: a key for `api.openai.com` must not reach a host whose name the
-//! operator only wanted to try.
+//! operator only wanted to try. Neither does it take along what the preset says of data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -13,22 +14,16 @@ use super::super::nearest::advice;
 use super::super::preset::Preset;
 use super::super::problem::Located;
 use super::super::secret::{SecretError, SecretReference};
-use super::super::{BaseUrl, Credential, Provider};
+use super::super::{BaseUrl, Credential, DataPolicy, Offer, Provider};
 use super::Resolver;
 use super::plugin::{Kind, Plugins};
-
-/// A provider, and the preset whose models it has.
-pub(super) struct Resolved {
-    pub(super) provider: Provider,
-    pub(super) preset: Option<String>,
-}
 
 impl Resolver<'_> {
     pub(super) fn providers(
         &mut self,
         written: BTreeMap<String, WrittenProvider>,
         plugins: &mut Plugins<'_>,
-    ) -> BTreeMap<String, Resolved> {
+    ) -> BTreeMap<String, Provider> {
         written
             .into_iter()
             .map(|(name, provider)| {
@@ -42,7 +37,7 @@ impl Resolver<'_> {
     pub(super) fn provider_named(
         &self,
         written: Option<Located<String>>,
-        providers: &BTreeMap<String, Resolved>,
+        providers: &BTreeMap<String, Provider>,
     ) -> Option<String> {
         let name = written?;
         if !providers.contains_key(&name.value) {
@@ -58,7 +53,7 @@ impl Resolver<'_> {
         name: &str,
         written: WrittenProvider,
         plugins: &mut Plugins<'_>,
-    ) -> Resolved {
+    ) -> Provider {
         let catalog = self.catalog;
         let preset_name = self.preset_name(name, &written);
         let preset = preset_name.as_ref().and_then(|name| catalog.presets.get(name));
@@ -83,8 +78,10 @@ impl Resolver<'_> {
             self.report(written.spot.error(message));
         }
         let credential = self.credential(&written, preset, base_url.as_ref(), is_moved);
-        let provider = Provider {
+        let (data_policy, catalog) = self.terms(&written, preset_name.as_deref(), is_moved);
+        Provider {
             plugin: plugin.map(|plugin| plugin.value).unwrap_or_default(),
+            preset: preset_name,
             base_url,
             credential,
             headers: written.headers,
@@ -92,8 +89,29 @@ impl Resolver<'_> {
             forward: written.forward,
             any_model: written.any_model,
             timeouts: written.timeouts,
-        };
-        Resolved { provider, preset: preset_name }
+            data_policy,
+            catalog,
+        }
+    }
+
+    /// What becomes of data, and what is known of the models. Elsewhere than at the preset's
+    /// host nobody promised what the preset says of data.
+    fn terms(
+        &self,
+        written: &WrittenProvider,
+        preset: Option<&str>,
+        is_moved: bool,
+    ) -> (DataPolicy, Arc<BTreeMap<String, Offer>>) {
+        let known = preset.and_then(|preset| self.catalog.models.get(preset));
+        let known = known.cloned().unwrap_or_default();
+        if is_moved {
+            let mut known = BTreeMap::clone(&known);
+            known.values_mut().for_each(|offer| offer.data_policy = DataPolicy::default());
+            return (written.data_policy, Arc::new(known));
+        }
+        let preset = preset.and_then(|preset| self.catalog.presets.get(preset));
+        let promised = preset.map(|preset| preset.data_policy).unwrap_or_default();
+        (written.data_policy.or(promised), known)
     }
 
     /// Which preset is meant: the one that is written, or the one of the provider's name.

@@ -11,7 +11,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// Text, and the one problem it has.
-fn assert_each(cases: &[(&str, &str)]) {
+pub(super) fn assert_each(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         assert_eq!(problems(text), [*expected], "{text}");
     }
@@ -129,7 +129,7 @@ fn names_and_keys_nobody_knows() {
         ),
         (
             "[providers.sim]\n[models.m]\nendpoints = [\"sim/x\"]\nrouter = \"fastest\"",
-            "4: models.m.router: no router \"fastest\"; known: priority, weighted",
+            "4: models.m.router: no router \"fastest\"; known: adaptive, balanced, latency, priority, weighted",
         ),
         ("query_sink = \"store\"", "1: query_sink: no sink \"store\"; there is none yet"),
         (

@@ -44,7 +44,7 @@ fn the_reference_has_every_key_with_its_kind_and_default_and_no_other() {
 
 #[test]
 fn the_reference_names_every_preset_and_its_variable() {
-    let catalog = preset::read_catalog(&CATALOG).ok().unwrap();
+    let catalog = preset::read_catalog(CATALOG).ok().unwrap();
     for (name, preset) in &catalog.presets {
         let row = REFERENCE.lines().find(|line| line.starts_with(&format!("| {name} |")));
         let row = row.unwrap_or_else(|| panic!("no row for {name}"));
@@ -71,7 +71,7 @@ fn the_references_examples_load() {
     for block in blocks {
         let directory = written(block);
         let path = directory.path().join("torana.toml");
-        if let Err(problems) = load(path.to_str().unwrap(), &environment, &BUNDLED, &CATALOG) {
+        if let Err(problems) = load(path.to_str().unwrap(), &environment, &BUNDLED, CATALOG) {
             panic!("{block}\n{problems}");
         }
     }

@@ -19,7 +19,7 @@ const DIALECTS: [(Dialect, &str); 6] = [
     (Dialect::AnthropicCountTokens, "CountTokensRequest"),
 ];
 
-fn validator(schema: &str) -> Validator {
+pub(super) fn validator(schema: &str) -> Validator {
     let root = json!({
         "$ref": format!("#/components/schemas/{schema}"),
         "components": document().unwrap()["components"],
@@ -140,7 +140,7 @@ fn full(dialect: Dialect) -> Value {
 }
 
 /// Pointers to every value inside.
-fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+pub(super) fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let mut each = |key: &str, value: &Value| {
         let at = format!("{at}/{key}");
         pointers(value, &at, found);
@@ -156,7 +156,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 /// The body without one value, and with every kind of value in its place.
-fn mutations(body: &Value, pointer: &str) -> Vec<Value> {
+pub(super) fn mutations(body: &Value, pointer: &str) -> Vec<Value> {
     let replace = |value: Value| {
         let mut body = body.clone();
         *body.pointer_mut(pointer).unwrap() = value;

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use torana_wire::assemble::replay;
 use torana_wire::chat::{self, Request};
 use torana_wire::encoded::unsupported;
 use torana_wire::error::{CallError, CallErrorKind};
@@ -28,16 +27,27 @@ use crate::dialect::Dialect;
 use crate::dialect::watch::{self, Watch};
 use crate::error::AttemptError;
 use crate::gateway::Gateway;
-use crate::plugin::provider::{Built, ForwardHead, Header, HttpRequest, HttpResponse, PacedEvent};
+use crate::plugin::provider::{Built, ForwardHead, Header, HttpRequest, HttpResponse};
 use crate::snapshot::Endpoint;
 use crate::upstream::framing::FrameKind;
 use crate::upstream::request::{self, Parts};
+
+/// How an attempt ended, and what it took.
+pub struct Ended {
+    pub result: Result<Content, AttemptError>,
+    /// Time spent waiting for the provider.
+    pub waited: Duration,
+    /// Parameters that are to be reported as left out.
+    pub dropped: Vec<String>,
+    /// The provider was asked. What was refused before says nothing about it.
+    pub sent: bool,
+}
 
 /// One attempt at one endpoint.
 pub(super) struct Upstream<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) config: &'a Config,
-    pub(super) endpoint: &'a Arc<Endpoint>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) started: Instant,
     /// Time spent waiting for the provider.
     pub(super) waited: Duration,
@@ -51,8 +61,34 @@ pub(super) struct Upstream<'a> {
     pub(super) bans_calls: bool,
 }
 
-impl Upstream<'_> {
+impl<'a> Upstream<'a> {
+    pub(super) fn new(gateway: &'a Gateway, config: &'a Config, endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            gateway,
+            config,
+            endpoint,
+            started: Instant::now(),
+            waited: Duration::ZERO,
+            dropped: Vec::new(),
+            sent: false,
+            best: None,
+            bans_calls: false,
+        }
+    }
+
     pub(super) async fn call(
+        mut self,
+        way: Way,
+        call: &Call,
+        payload: Option<&Request>,
+        patience: Option<Duration>,
+    ) -> Ended {
+        let result = self.within(way, call, payload, patience).await;
+        Ended { result, waited: self.waited, dropped: self.dropped, sent: self.sent }
+    }
+
+    /// An answer within the time that operator and policy allow.
+    async fn within(
         &mut self,
         way: Way,
         call: &Call,
@@ -98,7 +134,7 @@ impl Upstream<'_> {
 
     /// The client's own body, patched; the provider's own bytes back.
     async fn forward(&mut self, call: &Call) -> Result<Content, AttemptError> {
-        let endpoint = self.endpoint;
+        let endpoint = self.endpoint.clone();
         let dialect = call.dialect;
         let head = ForwardHead {
             wire: dialect.wire(),
@@ -114,6 +150,7 @@ impl Upstream<'_> {
             patches.push(("model", Some(model.as_bytes())));
         }
         patches.extend(forwarded.patches.iter().map(|p| (p.key.as_str(), p.value.as_deref())));
+        patches.extend(call.wishes.keys.iter().map(|key| (*key, None)));
         let strip_usage = dialect.asks_for_usage()
             && !call.stream_usage
             && forwarded.patches.iter().any(|patch| patch.key == "stream_options");
@@ -149,10 +186,9 @@ impl Upstream<'_> {
 
     /// A whole answer where a stream was asked for: some servers know no other.
     async fn replayed(&mut self, response: &chat::Response) -> Result<Content, AttemptError> {
-        let paced = |event| PacedEvent { after: Duration::ZERO, event };
-        let events = replay(response).into_iter().map(paced).collect();
-        let source = Source::Local { events, since: Instant::now() };
-        self.first(source).await.map(|stream| Content::Stream(Box::new(stream)))
+        self.first(Stream::replayed(response).source)
+            .await
+            .map(|stream| Content::Stream(Box::new(stream)))
     }
 
     /// The chat payload through the adapter, both ways.
@@ -161,7 +197,7 @@ impl Upstream<'_> {
         call: &Call,
         payload: &Request,
     ) -> Result<Content, AttemptError> {
-        let endpoint = self.endpoint;
+        let endpoint = self.endpoint.clone();
         let adapter = &endpoint.provider.adapter;
         let request = match adapter.build(&endpoint.target, payload)? {
             Built::Send(request) => request,
@@ -193,9 +229,14 @@ impl Upstream<'_> {
 
     /// An embeddings request through the adapter, both ways.
     async fn embed(&mut self, call: &Call) -> Result<Content, AttemptError> {
-        let endpoint = self.endpoint;
+        let endpoint = self.endpoint.clone();
         let adapter = &endpoint.provider.adapter;
-        let request = adapter.build_embeddings(&endpoint.target, &call.body)?;
+        let own: Vec<(&str, Option<&[u8]>)> =
+            call.wishes.keys.iter().map(|key| (*key, None)).collect();
+        let body = patch(&call.body, &own).map_err(|error| {
+            AttemptError::provider(CallError::new(CallErrorKind::InvalidRequest, error.to_string()))
+        })?;
+        let request = adapter.build_embeddings(&endpoint.target, &body)?;
         let response = self.ask(call, request).await?;
         let response = self.collected(response).await?;
         let answer = adapter.parse_embeddings(&endpoint.target, &response)?;
