@@ -497,6 +497,30 @@ fn what_one_endpoint_cannot_take_goes_to_another() {
     }
 }
 
+#[test]
+fn several_prompts_go_past_an_endpoint_that_takes_one_to_one_that_takes_all() {
+    let provider = Provider::start(dialects::respond);
+    let tables = tables(&provider)
+        + "[models.either]\nrouter = \"priority\"\n\
+           endpoints = [\"chat/scripted\", \"openai/scripted\"]\n";
+    let gateway = Gateway::start(&Config::new(tables));
+    for stream in [false, true] {
+        provider.forget();
+        let mut body = Dialect::Completions.body("either");
+        body["prompt"] = json!(["one", "two"]);
+        body["stream"] = json!(stream);
+        let reply = streamed(&gateway, &Dialect::Completions.request(&body)).expect(200);
+        assert_eq!(reply.only_header("x-torana-endpoint"), "openai/scripted", "{reply}");
+        let asked = provider.only_asked();
+        assert!(asked.path.ends_with("/v1/completions"), "{}", asked.path);
+        assert_eq!(asked.json()["prompt"], json!(["one", "two"]), "{}", asked.text());
+    }
+    // One prompt is for either, and so for the first.
+    let body = Dialect::Completions.body("either");
+    let reply = gateway.send(&Dialect::Completions.request(&body)).expect(200);
+    assert_eq!(reply.only_header("x-torana-endpoint"), "chat/scripted", "{reply}");
+}
+
 fn with_audio(model: &str) -> Value {
     let mut body = openai::chat(model);
     body["messages"][0]["content"] = json!([

@@ -31,7 +31,11 @@ fn set<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 #[test]
 fn documented_metrics_are_those_that_are_served() {
     let text = operating();
-    let gateway = Gateway::start(&Config::new(format!("{NEIGHBOUR}{SINK}")));
+    let priced = NEIGHBOUR.replace(
+        "\"sim/demo\"",
+        "{ provider = \"sim\", model = \"demo\", price = { input = 1.0, output = 2.0 } }",
+    );
+    let gateway = Gateway::start(&Config::new(format!("{priced}{SINK}")));
     // What has labels is served from its first event on.
     gateway.chat(&openai::chat("neighbour")).expect(200);
     gateway.chat(&openai::streaming_chat("neighbour")).expect(200);
@@ -87,7 +91,15 @@ fn routes_in(source: &str) -> Vec<String> {
 #[test]
 fn documented_commands_and_flags_are_those_of_the_binary() {
     let text = operating();
-    let commands: [&[&str]; 5] = [&["serve"], &["check"], &["plugin", "list"], &["openapi"], &[]];
+    let commands: [&[&str]; 7] = [
+        &["serve"],
+        &["check"],
+        &["plugin", "list"],
+        &["simulate"],
+        &["route", "replay"],
+        &["openapi"],
+        &[],
+    ];
     let mut flags = BTreeSet::new();
     for command in commands {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();

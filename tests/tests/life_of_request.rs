@@ -65,7 +65,7 @@ fn status_shows_the_provider_the_policy_and_the_sink_at_work() {
     let reply = gateway.chat(&openai::chat("demo")).expect(200);
     gateway.inference(reply.only_header("x-torana-inference-id"));
     for (name, kind) in
-        [("provider-sim", "provider"), ("router-priority", "router"), ("sink-sqlite", "sink")]
+        [("provider-sim", "provider"), ("router-adaptive", "router"), ("sink-sqlite", "sink")]
     {
         let plugin = gateway.plugin(name);
         assert_eq!(plugin["kind"], kind, "{plugin:#}");

@@ -103,6 +103,32 @@ fn get(gateway: &Gateway, id: &str) -> Reply {
 }
 
 #[test]
+fn a_conversation_stays_one_episode_over_its_turns() {
+    let provider = Provider::start(echo);
+    let gateway = start(&provider);
+    let ask = |model: &str, previous: Option<&str>, episode: Option<&str>| {
+        let mut request = Request::post("/v1/responses", &question(model, &json!("so"), previous));
+        if let Some(episode) = episode {
+            request = request.header("x-torana-episode-id", episode);
+        }
+        let reply = gateway.send(&request).expect(200);
+        (id_of(&reply.json()).to_owned(), reply.only_header("x-torana-episode-id").to_owned())
+    };
+    for model in TRANSLATED {
+        let (first, episode) = ask(model, None, None);
+        let (second, same) = ask(model, Some(&first), None);
+        let (third, still) = ask(model, Some(&second), None);
+        assert_eq!([&same, &still], [&episode; 2], "{model}");
+        // Who names an episode is believed.
+        let named = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let (_, own) = ask(model, Some(&third), Some(named));
+        assert_eq!(own, named, "{model}");
+        let (_, other) = ask(model, None, None);
+        assert_ne!(other, episode, "{model}: another conversation");
+    }
+}
+
+#[test]
 fn conversation_goes_on_by_its_last_response_for_three_turns() {
     let provider = Provider::start(echo);
     let gateway = start(&provider);

@@ -12,6 +12,9 @@ use torana_tests::script::{Gate, Script};
 
 use crate::setup::{PATHS, SINK, both_paths, compatible};
 
+/// The default policy learns, and would soon spare the faulty endpoint.
+const IN_ORDER: &str = "default_router = \"priority\"";
+
 /// A fault of [`Early::ALL`] for each model name `fault-<position>`.
 fn faulty() -> Provider {
     Provider::start(|asked: &Asked| {
@@ -36,7 +39,7 @@ fn with_fallback(faulty: &Provider, healthy: &Provider) -> Config {
             );
         }
     }
-    Config::new(tables + SINK)
+    Config::new(tables + SINK).top(IN_ORDER)
 }
 
 #[test]
@@ -75,21 +78,24 @@ fn falls_back(gateway: &Gateway, model: &str, fault: Early) {
 }
 
 /// Statuses that say that the request is wrong, wherever it goes.
-const REFUSALS: [u16; 4] = [400, 404, 413, 422];
+const REFUSALS: [u16; 3] = [400, 413, 422];
+
+/// Statuses that say that the operator's credential or name of the model is wrong there.
+const MISPLACED: [u16; 3] = [401, 403, 404];
 
 /// Models `<path>-<status>`: an endpoint that refuses first, a healthy one second.
 fn refusing(refusing: &Provider, healthy: &Provider) -> Gateway {
     let mut tables = compatible("healthy", &healthy.url(), "") + SINK;
     for (path, keys) in [("forwarded", ""), ("translated", "forward = false")] {
         tables += &compatible(path, &refusing.url(), keys);
-        for status in REFUSALS {
+        for status in REFUSALS.into_iter().chain(MISPLACED) {
             tables += &format!(
                 "[models.{path}-{status}]\n\
                  endpoints = [\"{path}/{status}\", \"healthy/scripted\"]\n"
             );
         }
     }
-    Gateway::start(&Config::new(tables))
+    Gateway::start(&Config::new(tables).top(IN_ORDER))
 }
 
 fn refuse(asked: &Asked) -> Script {
@@ -114,6 +120,22 @@ fn mistake_of_the_client_is_told_with_the_providers_status_and_words_and_asks_no
         }
     }
     assert_eq!(healthy.asked().len(), 0);
+}
+
+#[test]
+fn refused_credential_or_unknown_model_is_the_operators_mistake_and_another_endpoint_helps() {
+    let (provider, healthy) = (Provider::start(refuse), Provider::start(openai::respond));
+    let gateway = refusing(&provider, &healthy);
+    for path in PATHS {
+        for status in MISPLACED {
+            let reply = gateway.chat(&openai::chat(&format!("{path}-{status}"))).expect(200);
+            assert_eq!(reply.only_header("x-torana-endpoint"), "healthy/scripted");
+            assert_eq!(reply.only_header("x-torana-attempts"), "2", "{path} {status}");
+            // Who names the endpoint is told what it said.
+            let reply = gateway.chat(&openai::chat(&format!("{path}/{status}"))).expect(status);
+            assert_eq!(reply.message(), "your request is odd", "{path}: {reply}");
+        }
+    }
 }
 
 #[test]
