@@ -39,7 +39,9 @@ fn every_answer_to_schemathesis_is_one_that_is_described() {
     schemathesis.args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing"]);
     schemathesis.args(["--max-examples", MAX_EXAMPLES, "--seed", SEED, "--no-shrink"]);
     schemathesis.args(["--generation-database", "none"]);
-    schemathesis.args(["--workers", "2", "--request-timeout", "10", "--continue-on-failure"]);
+    // One thread: Python's parser, which its library calls, counts the recursion of all threads
+    // together (github.com/python/cpython/issues/106905).
+    schemathesis.args(["--workers", "1", "--request-timeout", "10", "--continue-on-failure"]);
     schemathesis.args(["--warnings", "off", "--no-color"]);
     expect_success(&mut schemathesis, LIMIT);
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
