@@ -40,7 +40,7 @@ fn bedrock_tables(provider: &Provider, credential: &str) -> String {
     format!(
         "[providers.aws]\npreset = \"bedrock\"\nbase_url = \"http://{}\"\n{credential}\n\
          settings = {{ region = \"eu-central-1\" }}\n\
-         [models.claude]\nendpoints = [\"aws/{MODEL}\"]\n{SINK}",
+         [models.claude]\nrouter = \"priority\"\nendpoints = [\"aws/{MODEL}\"]\n{SINK}",
         provider.address()
     )
 }

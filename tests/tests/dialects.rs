@@ -399,7 +399,7 @@ fn unequal(provider: &Provider) -> String {
          settings = {{ {poor} }}\n\
          [providers.rich]\nplugin = \"provider-openai\"\nbase_url = \"{url}\"\nforward = false\n\
          [models.poor-model]\nendpoints = [\"poor/p\"]\n\
-         [models.both]\nendpoints = [\"poor/p\", \"rich/r\"]\n{SINK}"
+         [models.both]\nrouter = \"priority\"\nendpoints = [\"poor/p\", \"rich/r\"]\n{SINK}"
     )
 }
 

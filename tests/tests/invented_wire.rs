@@ -44,7 +44,7 @@ fn start(provider: &Provider) -> Gateway {
             "[providers.telegraph]\nplugin = \"telegraph\"\n\
              base_url = \"http://{}/office\"\ncredential = \"env:TELEGRAPH_KEY\"\n\
              settings = {{ priority = \"urgent\" }}\n\
-             [models.rescued]\nendpoints = [\"telegraph/busy\", \"telegraph/zurich\"]\n{SINK}",
+             [models.rescued]\nrouter = \"priority\"\nendpoints = [\"telegraph/busy\", \"telegraph/zurich\"]\n{SINK}",
             provider.address()
         );
     Gateway::start_in(Folder::new(&Config::new(tables)), &[("TELEGRAPH_KEY", "tap-tap")])

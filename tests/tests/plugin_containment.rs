@@ -35,7 +35,7 @@ fn hostile() -> Config {
         tables += &plugin(behaviour, &file, &format!("limits = {{ {limits} }}"));
         tables += &format!("[providers.{behaviour}]\nplugin = \"{behaviour}\"\n");
         tables += &format!(
-            "[models.helped-{behaviour}]\n\
+            "[models.helped-{behaviour}]\nrouter = \"priority\"\n\
              endpoints = [\"{behaviour}/{behaviour}\", \"sim/demo\"]\n"
         );
     }

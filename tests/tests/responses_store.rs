@@ -27,7 +27,7 @@ fn tables(provider: &Provider) -> String {
          [models.openai]\nendpoints = [\"openai/scripted\"]\n\
          [models.claude]\nendpoints = [\"claude/scripted\"]\n\
          [models.chat]\nendpoints = [\"chat/scripted\"]\n\
-         [models.either]\nendpoints = [\"chat/scripted\", \"openai/scripted\"]\n"
+         [models.either]\nrouter = \"priority\"\nendpoints = [\"chat/scripted\", \"openai/scripted\"]\n"
     )
 }
 

@@ -126,7 +126,7 @@ fn an_outage_of_all_is_one_error_that_lists_every_attempt() {
         + &compatible("three", &refused, "")
         + "[models.m]\nendpoints = [\"one/x\", \"two/y\", \"three/z\"]\n"
         + SINK;
-    let gateway = Gateway::start(&Config::new(tables));
+    let gateway = Gateway::start(&Config::new(tables).top("default_router = \"priority\""));
     for dialect in [Dialect::Chat, Dialect::Responses, Dialect::Messages] {
         for body in [dialect.body("m"), dialect.streaming("m")] {
             let reply = gateway.send(&dialect.request(&body));
