@@ -49,7 +49,8 @@ pub fn row(
         in_flight: reading.in_flight,
         learned_cap: reading.learned_cap,
         oldest_outstanding_ms: milliseconds(reading.oldest_outstanding),
-        back_off_ms: milliseconds(reading.back_off),
+        // Rounded up: what is left of a millisecond is still to be waited for.
+        back_off_ms: milliseconds(reading.back_off + Duration::from_nanos(999_999)),
         cached_tokens: u32::try_from(cached_tokens).unwrap_or(u32::MAX),
         cost_usd: price.map_or(0.0, cost),
         cache_saving_usd: price.map_or(0.0, |price| price.saving(cached_tokens)),
@@ -84,6 +85,16 @@ mod tests {
         assert_eq!(expected_output(&[of(0.0)], None), TYPICAL_OUTPUT_TOKENS);
         assert_eq!(expected_output(&[of(0.0), of(99.5)], None), 100);
         assert_eq!(expected_output(&[of(99.5)], Some(7)), 7);
+    }
+
+    #[test]
+    fn an_endpoint_is_left_alone_to_the_last_bit_of_the_time_it_asked_for() {
+        let back_off = |nanoseconds| {
+            let back_off = Duration::from_nanos(nanoseconds);
+            let reading = Reading { back_off, ..Reading::default() };
+            row(0, true, &reading, None, 0, &Facts::default()).back_off_ms
+        };
+        assert_eq!([0, 1, 1_000_000, 1_000_001].map(back_off), [0, 1, 1, 2]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn priority(candidates: &[Candidate], model: usize) -> (Vec<Step>, Vec<Moved
 ///
 /// A half-open endpoint keeps the first place if it has it, for that request is its probe.
 /// In any other place it would take a request that just failed elsewhere.
-pub fn usable_first(steps: &mut [Step], candidates: &[Candidate]) -> Vec<Moved> {
+fn usable_first(steps: &mut [Step], candidates: &[Candidate]) -> Vec<Moved> {
     let first = steps.first().map(|step| step.endpoint);
     let why = |step: &Step| {
         let candidate = candidates.get(step.endpoint)?;

@@ -219,9 +219,7 @@ fn an_endpoint_is_asked_again_after_the_time_it_asked_for_and_not_before() {
     });
     let times = times.lock().unwrap();
     let waited = times[1].duration_since(times[0]);
-    // Policies see whole milliseconds, rounded down.
-    let asked_for = Duration::from_millis(999);
-    assert!(waited >= asked_for, "only {waited:?} of the second it asked for");
+    assert!(waited >= Duration::from_secs(1), "only {waited:?} of the second it asked for");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use torana_simulator::history::{History, HistoryError};
 use super::offline::{Offline, StoreError};
 use crate::journal::{JournalError, RowKind, scan};
 use crate::plugin::CallFailure;
-use crate::plugin::sink::{InferenceFilter, Order, PageRequest, QueryError};
+use crate::plugin::sink::{EVERYTHING, Order, PageRequest, QueryError};
 
 /// What names the store in place of a path.
 const STORE: &str = "store";
@@ -65,17 +65,6 @@ fn push(history: &mut History, kind: RowKind, json: &[u8]) {
     }
 }
 
-const ALL: InferenceFilter = InferenceFilter {
-    function: None,
-    variant: None,
-    model: None,
-    endpoint: None,
-    outcome: None,
-    episode_id: None,
-    since_unix_ms: None,
-    until_unix_ms: None,
-};
-
 #[derive(Deserialize)]
 struct Listed {
     id: String,
@@ -92,7 +81,7 @@ async fn stored(offline: &Offline, history: &mut History) -> Result<(), Recorded
     let mut cursor = None;
     loop {
         let request = PageRequest { order: Order::OldestFirst, limit: PAGE, cursor };
-        let page = reader.list_inferences(&ALL, &request).await?;
+        let page = reader.list_inferences(&EVERYTHING, &request).await?;
         let page = page.map_err(RecordedError::Query)?;
         for item in &page.items {
             let Ok(Listed { id }) = serde_json::from_slice(item) else { continue };

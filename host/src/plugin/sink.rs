@@ -21,6 +21,18 @@ pub use super::bindings::sink::exports::torana::sink::delivery::{
     Outcome, Rejection, Row, RowKind,
 };
 
+/// A filter that everything passes.
+pub const EVERYTHING: InferenceFilter = InferenceFilter {
+    function: None,
+    variant: None,
+    model: None,
+    endpoint: None,
+    outcome: None,
+    episode_id: None,
+    since_unix_ms: None,
+    until_unix_ms: None,
+};
+
 /// A sink with its settings and the outside world it was granted.
 pub struct Sink {
     plugin: Arc<LoadedPlugin>,

@@ -9,7 +9,7 @@ use super::reply::{self, ReplyBody};
 use crate::delivery::{ReadError, SinkTarget};
 use crate::error::Cause;
 use crate::gateway::Gateway;
-use crate::plugin::sink::{InferenceFilter, Order, PageRequest};
+use crate::plugin::sink::{EVERYTHING, InferenceFilter, Order, PageRequest};
 use crate::snapshot::Snapshot;
 
 /// Inferences in one answer, unless `limit` says otherwise; and at most.
@@ -80,16 +80,7 @@ fn invalid(param: &str, message: &str) -> Cause {
 }
 
 fn parse(query: &str) -> Result<(InferenceFilter, PageRequest), Cause> {
-    let mut filter = InferenceFilter {
-        function: None,
-        variant: None,
-        model: None,
-        endpoint: None,
-        outcome: None,
-        episode_id: None,
-        since_unix_ms: None,
-        until_unix_ms: None,
-    };
+    let mut filter = EVERYTHING;
     let mut page = PageRequest { order: Order::NewestFirst, limit: DEFAULT_LIMIT, cursor: None };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -4,6 +4,7 @@
 //! of the answer is released. A record that is dropped unfinished, because the client went
 //! away, is written as cancelled.
 
+mod explanation;
 mod rows;
 
 use std::sync::Arc;
@@ -33,9 +34,6 @@ pub const OK: &str = "ok";
 
 /// The outcome of an attempt that was cancelled because another endpoint answered first.
 const LOST: &str = "lost";
-
-/// Bytes of an explanation: common servers and clients take headers of 8 KiB in all.
-const LONGEST_EXPLANATION: usize = 6 << 10;
 
 /// The record of one inference.
 pub struct Record {
@@ -208,42 +206,6 @@ impl Record {
         if let Some(decision) = &mut self.decision {
             decision.gave_up = Some(why);
         }
-    }
-
-    /// Why the answer comes from where it comes from, as one line of ASCII JSON; `None` unless
-    /// the client asked. Shorter the longer it would be: a header has to fit.
-    pub fn explanation(&self) -> Option<String> {
-        let decision = self.decision.as_ref().filter(|_| self.explain)?;
-        let attempts: Vec<serde_json::Value> = self
-            .attempts
-            .iter()
-            .map(|attempt| {
-                let finished = attempt.finished.as_ref();
-                let error = finished.and_then(|finished| finished.error.as_ref());
-                let outcome = match (finished, error) {
-                    (Some(finished), _) if finished.lost => LOST,
-                    (_, Some(error)) => error.kind,
-                    _ => OK,
-                };
-                serde_json::json!({
-                    "endpoint": &*attempt.endpoint,
-                    "reason": attempt.reason,
-                    "outcome": outcome,
-                    "ms": finished.map(|finished| milliseconds(finished.total)),
-                })
-            })
-            .collect();
-        let mut decision = decision.clone();
-        decision.strip();
-        let text = |decision: &Decision| {
-            ascii(&serde_json::json!({ "decision": decision, "attempts": attempts }).to_string())
-        };
-        let whole = text(&decision);
-        if whole.len() <= LONGEST_EXPLANATION {
-            return Some(whole);
-        }
-        decision.models.clear();
-        Some(text(&decision)).filter(|short| short.len() <= LONGEST_EXPLANATION)
     }
 
     /// Its place, for [`Record::attempt_finished`].
@@ -501,22 +463,6 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         | Cause::Template { .. } => "invalid_request",
     };
     ErrorFields { kind, code, message: crate::error::chain(cause) }
-}
-
-/// JSON with escapes for what is not ASCII: other bytes of a header have no agreed meaning.
-fn ascii(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character.is_ascii() {
-            escaped.push(character);
-        } else {
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    escaped
 }
 
 fn milliseconds(duration: Duration) -> f64 {
