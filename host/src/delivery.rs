@@ -19,8 +19,8 @@ use crate::error::chain;
 use crate::journal::{self, Consumer, Journal, Position};
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::sink::{
-    InferenceFilter, Outcome, Page, PageRequest, QueryError, Rejection, Row, RowKind, Sink,
-    SinkReader, SinkWriter,
+    Answer, FeedbackRequest, FeedbackRow, Outcome, Page, PageRequest, QueryError, Rejection, Row,
+    RowFilter, RowKind, Sink, SinkReader, SinkWriter, Table, UsageReport, UsageRequest,
 };
 use crate::shutdown::{Task, Tasks};
 use crate::snapshot::SinkIdentity;
@@ -68,6 +68,9 @@ pub enum ReadError {
     InvalidCursor,
     #[error("{0}")]
     Unavailable(String),
+    /// The store cannot answer such a question; says why.
+    #[error("{0}")]
+    Unsupported(String),
 }
 
 impl SinkTarget {
@@ -86,29 +89,50 @@ impl SinkTarget {
         self.sink.plugin().queryable
     }
 
-    pub async fn list_inferences(
+    pub async fn list_rows(
         &self,
         journal: &Journal,
-        filter: &InferenceFilter,
+        table: Table,
+        filter: &RowFilter,
         page: &PageRequest,
     ) -> Result<Page, ReadError> {
-        self.catch_up(journal).await;
-        let mut slot = self.reader.lock().await;
-        let mut reader = self.take_reader(&mut slot).await?;
-        let answer = reader.list_inferences(filter, page).await.map_err(unavailable)?;
-        *slot = Some(reader);
-        answer.map_err(refused)
+        self.ask(journal, async |reader| reader.list_rows(table, filter, page).await).await
     }
 
+    /// JSON of one inference with its attempts and feedback.
     pub async fn get_inference(
         &self,
         journal: &Journal,
         id: &str,
     ) -> Result<Option<Vec<u8>>, ReadError> {
+        self.ask(journal, async |reader| reader.get_inference(id).await).await
+    }
+
+    pub async fn usage(
+        &self,
+        journal: &Journal,
+        request: &UsageRequest,
+    ) -> Result<UsageReport, ReadError> {
+        self.ask(journal, async |reader| reader.usage(request).await).await
+    }
+
+    pub async fn feedback_statistics(
+        &self,
+        journal: &Journal,
+        request: &FeedbackRequest,
+    ) -> Result<Vec<FeedbackRow>, ReadError> {
+        self.ask(journal, async |reader| reader.feedback_statistics(request).await).await
+    }
+
+    async fn ask<R>(
+        &self,
+        journal: &Journal,
+        question: impl AsyncFnOnce(&mut SinkReader) -> Answer<R>,
+    ) -> Result<R, ReadError> {
         self.catch_up(journal).await;
         let mut slot = self.reader.lock().await;
         let mut reader = self.take_reader(&mut slot).await?;
-        let answer = reader.get_inference(id).await.map_err(unavailable)?;
+        let answer = question(&mut reader).await.map_err(unavailable)?;
         *slot = Some(reader);
         answer.map_err(refused)
     }
@@ -146,6 +170,7 @@ fn refused(error: QueryError) -> ReadError {
     match error {
         QueryError::InvalidCursor => ReadError::InvalidCursor,
         QueryError::Unavailable(reason) => ReadError::Unavailable(reason),
+        QueryError::Unsupported(reason) => ReadError::Unsupported(reason),
     }
 }
 

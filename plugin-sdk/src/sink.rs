@@ -38,7 +38,10 @@ use crate::bindings::sink_query::exports::torana::sink::query as generated_query
 use crate::{SettingsError, instance, settings};
 
 pub use generated::{Outcome, Rejection, Row, RowKind};
-pub use generated_query::{Error as QueryError, InferenceFilter, Order, Page, PageRequest};
+pub use generated_query::{
+    Comparison, Dimension, Error as QueryError, FeedbackRequest, FeedbackRow, MetricFilter, Order,
+    Page, PageRequest, RowFilter, Spread, Table, UsageReport, UsageRequest, UsageRow,
+};
 
 /// How long a sink that was never opened puts the host off, in milliseconds.
 const UNOPENED_RETRY_MS: u32 = 1_000;
@@ -64,26 +67,46 @@ pub trait Sink: Sized + 'static {
     }
 }
 
-/// A sink that can be asked for what it took.
+/// A sink that can be asked for what it took. What each call promises stands in
+/// `wit/sink/sink.wit`.
 pub trait QueryableSink: Sink {
-    /// Inferences, newest or oldest first, a page at a time. Everything that is set in
+    /// Rows of one table, newest or oldest first, a page at a time. Everything that is set in
     /// `filter` must hold.
     ///
     /// # Errors
     ///
     /// A cursor of somebody else, or a store that does not answer.
-    fn list_inferences(
+    fn list_rows(
         &mut self,
-        filter: &InferenceFilter,
+        table: Table,
+        filter: &RowFilter,
         page: &PageRequest,
     ) -> Result<Page, QueryError>;
 
-    /// JSON of one inference with its `model_inferences`; absent when there is none.
+    /// JSON of one inference with its `model_inferences` and `feedback`; absent when there is
+    /// none.
     ///
     /// # Errors
     ///
     /// A store that does not answer.
     fn get_inference(&mut self, id: &str) -> Result<Option<Vec<u8>>, QueryError>;
+
+    /// Tokens, cost and times, summed up.
+    ///
+    /// # Errors
+    ///
+    /// A table without usage, or a store that does not answer.
+    fn usage(&mut self, request: &UsageRequest) -> Result<UsageReport, QueryError>;
+
+    /// What a metric says of each variant.
+    ///
+    /// # Errors
+    ///
+    /// A store that does not answer.
+    fn feedback_statistics(
+        &mut self,
+        request: &FeedbackRequest,
+    ) -> Result<Vec<FeedbackRow>, QueryError>;
 }
 
 impl RowKind {
@@ -124,14 +147,27 @@ impl<S: Sink> generated::Guest for Component<S> {
 }
 
 impl<S: QueryableSink> generated_query::Guest for Component<S> {
-    fn list_inferences(filter: InferenceFilter, page: PageRequest) -> Result<Page, QueryError> {
-        instance::with(|sink: &mut S| sink.list_inferences(&filter, &page))
-            .unwrap_or_else(|| Err(unopened()))
+    fn list_rows(table: Table, filter: RowFilter, page: PageRequest) -> Result<Page, QueryError> {
+        ask(|sink: &mut S| sink.list_rows(table, &filter, &page))
     }
 
     fn get_inference(id: String) -> Result<Option<Vec<u8>>, QueryError> {
-        instance::with(|sink: &mut S| sink.get_inference(&id)).unwrap_or_else(|| Err(unopened()))
+        ask(|sink: &mut S| sink.get_inference(&id))
     }
+
+    fn usage(request: UsageRequest) -> Result<UsageReport, QueryError> {
+        ask(|sink: &mut S| sink.usage(&request))
+    }
+
+    fn feedback_statistics(request: FeedbackRequest) -> Result<Vec<FeedbackRow>, QueryError> {
+        ask(|sink: &mut S| sink.feedback_statistics(&request))
+    }
+}
+
+fn ask<S: 'static, R>(
+    question: impl FnOnce(&mut S) -> Result<R, QueryError>,
+) -> Result<R, QueryError> {
+    instance::with(question).unwrap_or_else(|| Err(unopened()))
 }
 
 fn unopened() -> QueryError {
@@ -204,12 +240,24 @@ mod tests {
     }
 
     impl QueryableSink for Holding {
-        fn list_inferences(
+        fn list_rows(
             &mut self,
-            _: &InferenceFilter,
+            _: Table,
+            _: &RowFilter,
             _: &PageRequest,
         ) -> Result<Page, QueryError> {
             Err(QueryError::InvalidCursor)
+        }
+
+        fn usage(&mut self, _: &UsageRequest) -> Result<UsageReport, QueryError> {
+            Ok(UsageReport { rows: Vec::new(), truncated: false })
+        }
+
+        fn feedback_statistics(
+            &mut self,
+            request: &FeedbackRequest,
+        ) -> Result<Vec<FeedbackRow>, QueryError> {
+            Err(QueryError::Unsupported(request.metric.clone()))
         }
 
         fn get_inference(&mut self, id: &str) -> Result<Option<Vec<u8>>, QueryError> {

@@ -12,7 +12,7 @@ use torana_simulator::history::{History, HistoryError};
 use super::offline::{Offline, StoreError};
 use crate::journal::{JournalError, RowKind, scan};
 use crate::plugin::CallFailure;
-use crate::plugin::sink::{EVERYTHING, Order, PageRequest, QueryError};
+use crate::plugin::sink::{EVERYTHING, Order, PageRequest, QueryError, Table};
 
 /// What names the store in place of a path.
 const STORE: &str = "store";
@@ -81,7 +81,7 @@ async fn stored(offline: &Offline, history: &mut History) -> Result<(), Recorded
     let mut cursor = None;
     loop {
         let request = PageRequest { order: Order::OldestFirst, limit: PAGE, cursor };
-        let page = reader.list_inferences(&EVERYTHING, &request).await?;
+        let page = reader.list_rows(Table::Inference, &EVERYTHING, &request).await?;
         let page = page.map_err(RecordedError::Query)?;
         for item in &page.items {
             let Ok(Listed { id }) = serde_json::from_slice(item) else { continue };

@@ -15,20 +15,26 @@ use super::provider::json;
 use super::{CallFailure, LoadedPlugin};
 
 pub use super::bindings::query::exports::torana::sink::query::{
-    Error as QueryError, InferenceFilter, Order, Page, PageRequest,
+    Comparison, Dimension, Error as QueryError, FeedbackRequest, FeedbackRow, MetricFilter, Order,
+    Page, PageRequest, RowFilter, Spread, Table, UsageReport, UsageRequest, UsageRow,
 };
 pub use super::bindings::sink::exports::torana::sink::delivery::{
     Outcome, Rejection, Row, RowKind,
 };
 
 /// A filter that everything passes.
-pub const EVERYTHING: InferenceFilter = InferenceFilter {
+pub const EVERYTHING: RowFilter = RowFilter {
+    key: None,
     function: None,
     variant: None,
     model: None,
     endpoint: None,
     outcome: None,
     episode_id: None,
+    response_id: None,
+    tags: Vec::new(),
+    metrics: Vec::new(),
+    text: None,
     since_unix_ms: None,
     until_unix_ms: None,
 };
@@ -151,38 +157,54 @@ pub struct SinkReader {
     instance: Instance<QueryBindings>,
 }
 
+/// What a store says to a question: its answer or its refusal, unless its plugin failed.
+pub type Answer<R> = Result<Result<R, QueryError>, CallFailure>;
+
 impl SinkReader {
-    pub async fn list_inferences(
+    pub async fn list_rows(
         &mut self,
-        filter: &InferenceFilter,
+        table: Table,
+        filter: &RowFilter,
         page: &PageRequest,
-    ) -> Result<Result<Page, QueryError>, CallFailure> {
-        self.plugin.admit()?;
-        self.plugin
-            .call_async(
-                Purpose::Work,
-                &mut self.instance,
-                async |Instance { store, bindings, .. }| {
-                    bindings.torana_sink_query().call_list_inferences(store, filter, page).await
-                },
-            )
-            .await
+    ) -> Answer<Page> {
+        self.ask(async |Instance { store, bindings, .. }| {
+            bindings.torana_sink_query().call_list_rows(store, table, filter, page).await
+        })
+        .await
     }
 
-    pub async fn get_inference(
+    pub async fn get_inference(&mut self, id: &str) -> Answer<Option<Vec<u8>>> {
+        self.ask(async |Instance { store, bindings, .. }| {
+            bindings.torana_sink_query().call_get_inference(store, id).await
+        })
+        .await
+    }
+
+    pub async fn usage(&mut self, request: &UsageRequest) -> Answer<UsageReport> {
+        self.ask(async |Instance { store, bindings, .. }| {
+            bindings.torana_sink_query().call_usage(store, request).await
+        })
+        .await
+    }
+
+    pub async fn feedback_statistics(
         &mut self,
-        id: &str,
-    ) -> Result<Result<Option<Vec<u8>>, QueryError>, CallFailure> {
+        request: &FeedbackRequest,
+    ) -> Answer<Vec<FeedbackRow>> {
+        self.ask(async |Instance { store, bindings, .. }| {
+            bindings.torana_sink_query().call_feedback_statistics(store, request).await
+        })
+        .await
+    }
+
+    async fn ask<R>(
+        &mut self,
+        question: impl AsyncFnOnce(
+            &mut Instance<QueryBindings>,
+        ) -> wasmtime::Result<Result<R, QueryError>>,
+    ) -> Answer<R> {
         self.plugin.admit()?;
-        self.plugin
-            .call_async(
-                Purpose::Work,
-                &mut self.instance,
-                async |Instance { store, bindings, .. }| {
-                    bindings.torana_sink_query().call_get_inference(store, id).await
-                },
-            )
-            .await
+        self.plugin.call_async(Purpose::Work, &mut self.instance, question).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::reply::{self, ReplyBody};
 use crate::delivery::{ReadError, SinkTarget};
 use crate::error::Cause;
 use crate::gateway::Gateway;
-use crate::plugin::sink::{EVERYTHING, InferenceFilter, Order, PageRequest};
+use crate::plugin::sink::{EVERYTHING, Order, PageRequest, RowFilter, Table};
 use crate::snapshot::Snapshot;
 
 /// Inferences in one answer, unless `limit` says otherwise; and at most.
@@ -24,7 +24,8 @@ pub async fn list(
 ) -> Result<Response<ReplyBody>, Cause> {
     let (filter, page) = parse(query)?;
     let sink = sink(snapshot)?;
-    let page = sink.list_inferences(&gateway.journal, &filter, &page).await.map_err(failed)?;
+    let page =
+        sink.list_rows(&gateway.journal, Table::Inference, &filter, &page).await.map_err(failed)?;
     let mut body = b"{\"object\":\"list\",\"data\":[".to_vec();
     for (position, item) in page.items.iter().enumerate() {
         if position > 0 {
@@ -71,7 +72,9 @@ fn sink(snapshot: &Snapshot) -> Result<&Arc<SinkTarget>, Cause> {
 fn failed(error: ReadError) -> Cause {
     match error {
         ReadError::InvalidCursor => invalid("cursor", "expected `next` of an earlier answer"),
-        ReadError::Unavailable(reason) => Cause::StoreUnavailable(reason),
+        ReadError::Unavailable(reason) | ReadError::Unsupported(reason) => {
+            Cause::StoreUnavailable(reason)
+        }
     }
 }
 
@@ -79,7 +82,7 @@ fn invalid(param: &str, message: &str) -> Cause {
     Cause::InvalidRequest { param: Some(param.to_owned()), message: format!("{param}: {message}") }
 }
 
-fn parse(query: &str) -> Result<(InferenceFilter, PageRequest), Cause> {
+fn parse(query: &str) -> Result<(RowFilter, PageRequest), Cause> {
     let mut filter = EVERYTHING;
     let mut page = PageRequest { order: Order::NewestFirst, limit: DEFAULT_LIMIT, cursor: None };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use torana_plugin_sdk::SettingsError;
 use torana_plugin_sdk::host::sql::{Database, Own};
 use torana_plugin_sdk::sink::{
-    InferenceFilter, Outcome, Page, PageRequest, QueryError, QueryableSink, Row, Sink,
+    FeedbackRequest, FeedbackRow, Outcome, Page, PageRequest, QueryError, QueryableSink, Row,
+    RowFilter, Sink, Table, UsageReport, UsageRequest,
 };
 
 mod cursor;
@@ -56,12 +57,24 @@ impl Sink for Store<Own> {
 }
 
 impl QueryableSink for Store<Own> {
-    fn list_inferences(
+    fn list_rows(
         &mut self,
-        filter: &InferenceFilter,
+        table: Table,
+        filter: &RowFilter,
         page: &PageRequest,
     ) -> Result<Page, QueryError> {
-        read::list_inferences(&mut self.database, filter, page)
+        match table {
+            Table::Inference => read::list_inferences(&mut self.database, filter, page),
+            other => Err(QueryError::Unsupported(format!("{other:?}"))),
+        }
+    }
+
+    fn usage(&mut self, _: &UsageRequest) -> Result<UsageReport, QueryError> {
+        Err(QueryError::Unsupported("usage".to_owned()))
+    }
+
+    fn feedback_statistics(&mut self, _: &FeedbackRequest) -> Result<Vec<FeedbackRow>, QueryError> {
+        Err(QueryError::Unsupported("feedback".to_owned()))
     }
 
     fn get_inference(&mut self, id: &str) -> Result<Option<Vec<u8>>, QueryError> {

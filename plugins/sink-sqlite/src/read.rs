@@ -4,7 +4,7 @@
 //! does and rows that arrive meanwhile shift nothing.
 
 use torana_plugin_sdk::host::sql::{Database, Error, Rows, Statement, Value};
-use torana_plugin_sdk::sink::{InferenceFilter, Order, Page, PageRequest, QueryError};
+use torana_plugin_sdk::sink::{Order, Page, PageRequest, QueryError, RowFilter};
 
 use crate::cursor::Cursor;
 use crate::schema;
@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 1_000;
 /// A cursor of another order or of somebody else; a database that does not answer.
 pub(crate) fn list_inferences(
     database: &mut impl Database,
-    filter: &InferenceFilter,
+    filter: &RowFilter,
     page: &PageRequest,
 ) -> Result<Page, QueryError> {
     let cursor = match page.cursor.as_deref().map(Cursor::decode) {
@@ -68,12 +68,7 @@ pub(crate) fn get_inference(
 }
 
 /// One row more than `limit`, which tells whether there is a next page.
-fn listing(
-    filter: &InferenceFilter,
-    order: Order,
-    cursor: Option<&Cursor>,
-    limit: u32,
-) -> Statement {
+fn listing(filter: &RowFilter, order: Order, cursor: Option<&Cursor>, limit: u32) -> Statement {
     let mut conditions: Vec<String> = Vec::new();
     let mut parameters: Vec<Value> = Vec::new();
     let mut bind = |value: Value| {

@@ -45,8 +45,8 @@ fn cell(store: &mut Store<Memory>, sql: &str) -> Value {
     rows.into_iter().next().unwrap().into_iter().next().unwrap()
 }
 
-fn no_filter() -> InferenceFilter {
-    InferenceFilter {
+fn no_filter() -> RowFilter {
+    RowFilter {
         function: None,
         variant: None,
         model: None,
@@ -67,7 +67,7 @@ fn ids(page: &Page) -> Vec<String> {
 }
 
 /// All pages, one after the other.
-fn walk(store: &mut Store<Memory>, filter: &InferenceFilter, order: Order) -> Vec<String> {
+fn walk(store: &mut Store<Memory>, filter: &RowFilter, order: Order) -> Vec<String> {
     let mut page = PageRequest { order, limit: 3, cursor: None };
     let mut found = Vec::new();
     loop {
@@ -198,20 +198,20 @@ fn every_filter_holds_and_all_hold_together() {
     assert_eq!(write(&mut store, &batch), Outcome::Ack);
     let y = || Some("y".to_owned());
     for filter in [
-        InferenceFilter { function: y(), ..no_filter() },
-        InferenceFilter { variant: y(), ..no_filter() },
-        InferenceFilter { model: y(), ..no_filter() },
-        InferenceFilter { endpoint: y(), ..no_filter() },
-        InferenceFilter { outcome: y(), ..no_filter() },
-        InferenceFilter { episode_id: y(), ..no_filter() },
-        InferenceFilter { since_unix_ms: Some(20), ..no_filter() },
-        InferenceFilter { function: y(), model: y(), until_unix_ms: Some(21), ..no_filter() },
+        RowFilter { function: y(), ..no_filter() },
+        RowFilter { variant: y(), ..no_filter() },
+        RowFilter { model: y(), ..no_filter() },
+        RowFilter { endpoint: y(), ..no_filter() },
+        RowFilter { outcome: y(), ..no_filter() },
+        RowFilter { episode_id: y(), ..no_filter() },
+        RowFilter { since_unix_ms: Some(20), ..no_filter() },
+        RowFilter { function: y(), model: y(), until_unix_ms: Some(21), ..no_filter() },
     ] {
         assert_eq!(walk(&mut store, &filter, Order::NewestFirst), ["b"], "{filter:?}");
     }
-    let before = InferenceFilter { until_unix_ms: Some(20), ..no_filter() };
+    let before = RowFilter { until_unix_ms: Some(20), ..no_filter() };
     assert_eq!(walk(&mut store, &before, Order::NewestFirst), ["a"]);
-    let neither = InferenceFilter { model: y(), until_unix_ms: Some(20), ..no_filter() };
+    let neither = RowFilter { model: y(), until_unix_ms: Some(20), ..no_filter() };
     assert_eq!(walk(&mut store, &neither, Order::NewestFirst), [""; 0]);
 }
 
