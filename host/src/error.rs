@@ -52,6 +52,10 @@ pub enum Cause {
          `resource_provider`"
     )]
     NoResourceProvider(String),
+    #[error("there is no episode with the id {0}; it may not have reached the store yet")]
+    UnknownEpisode(uuid::Uuid),
+    #[error("the feedback could not be written to the journal")]
+    NotRecorded(#[source] crate::journal::AppendError),
     #[error("no configured sink can be read back; configure one, such as sink-sqlite")]
     NoQuerySink,
     #[error("the store does not answer: {0}")]

@@ -57,6 +57,7 @@ pub struct Config {
     /// Those that are written, and the bundled ones that are named.
     pub routers: BTreeMap<String, Router>,
     pub functions: BTreeMap<String, Function>,
+    pub metrics: BTreeMap<String, Metric>,
     /// Every plugin that anything here names, and whatever else `[plugins]` has.
     pub plugins: BTreeMap<String, Plugin>,
     pub sinks: BTreeMap<String, Sink>,
@@ -364,6 +365,35 @@ pub struct Variant {
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub max_output_tokens: Option<u64>,
+}
+
+/// `[metrics.NAME]`: what feedback can say in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    pub kind: MetricKind,
+    pub optimize: Optimize,
+    pub level: Level,
+}
+
+/// What values a metric has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    Boolean,
+    Float,
+}
+
+/// Which values are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimize {
+    Max,
+    Min,
+}
+
+/// What feedback is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Inference,
+    Episode,
 }
 
 /// A template read from a file.

@@ -140,6 +140,7 @@ impl Resolver<'_> {
             default_router: written.default_router.value,
             routers,
             functions,
+            metrics: written.metrics,
             plugins,
             sinks,
             query_sink: written.query_sink.map(|name| name.value),

@@ -69,6 +69,13 @@ const STORE: &[Code] = &[(501, "no_query_sink"), (503, "store_unavailable")];
 const QUERY: &[Code] = &[(400, "invalid_request")];
 const UNKNOWN_MODEL: &[Code] = &[(404, "model_not_found")];
 const UNKNOWN_INFERENCE: &[Code] = &[(404, "inference_not_found")];
+const FEEDBACK: &[Code] = &[
+    (400, "invalid_json"),
+    (400, "invalid_request"),
+    (404, "episode_not_found"),
+    (503, "journal_full"),
+    (503, "not_recorded"),
+];
 const UNKNOWN_RESPONSE: &[Code] = &[(404, "response_not_found")];
 const NO_RESOURCE: &[Code] = &[(404, "no_resource_provider")];
 /// Of no documented route, but with a place among the codes.
@@ -133,6 +140,12 @@ impl Family {
             Route::Object(Object::Inference(_)) => {
                 ("Inference", &[ADMISSION, UNKNOWN_INFERENCE, STORE], BOTH, Provider::None)
             }
+            Route::Object(Object::Feedback) => (
+                "Feedback",
+                &[ADMISSION, BODY, FEEDBACK, UNKNOWN_INFERENCE, STORE],
+                BOTH,
+                Provider::None,
+            ),
             Route::Object(Object::Model(_)) => {
                 ("Model", &[ADMISSION, BODY, UNKNOWN_MODEL, CONNECTION], ANY, Provider::PassedOn)
             }
@@ -242,6 +255,7 @@ pub(super) fn codes() -> Vec<&'static str> {
         QUERY,
         UNKNOWN_MODEL,
         UNKNOWN_INFERENCE,
+        FEEDBACK,
         UNKNOWN_RESPONSE,
         NO_RESOURCE,
         NO_ROUTE,

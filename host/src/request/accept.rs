@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::paths::{self, Object, Route};
 use super::record::Record;
 use super::reply::{self, ReplyBody, Shape};
-use super::{Asked, admit, endpoints, history, inference, inferences, models, resource};
+use super::{Asked, admit, endpoints, feedback, history, inference, inferences, models, resource};
 use crate::config::{OnDisconnect, Server};
 use crate::dialect::Dialect;
 use crate::error::Cause;
@@ -145,6 +145,7 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
             inferences::list(&gateway, &snapshot, query).await
         }
         Object::Inference(id) => inferences::one(&gateway, &snapshot, &id).await,
+        Object::Feedback => feedback::give(&gateway, &snapshot, key, request).await,
         Object::Response(id) => match history::response(&gateway, &snapshot, key, &id).await {
             Ok(Some(found)) => Ok(found),
             Ok(None) => {

@@ -9,7 +9,7 @@ use super::reply::{self, ReplyBody};
 use crate::delivery::{ReadError, SinkTarget};
 use crate::error::Cause;
 use crate::gateway::Gateway;
-use crate::plugin::sink::{EVERYTHING, Order, PageRequest, RowFilter, Table};
+use crate::plugin::sink::{EVERYTHING, Order, Page, PageRequest, RowFilter, Table};
 use crate::snapshot::Snapshot;
 
 /// Inferences in one answer, unless `limit` says otherwise; and at most.
@@ -23,9 +23,7 @@ pub async fn list(
     query: &str,
 ) -> Result<Response<ReplyBody>, Cause> {
     let (filter, page) = parse(query)?;
-    let sink = sink(snapshot)?;
-    let page =
-        sink.list_rows(&gateway.journal, Table::Inference, &filter, &page).await.map_err(failed)?;
+    let page = rows(gateway, snapshot, Table::Inference, &filter, &page).await?;
     let mut body = b"{\"object\":\"list\",\"data\":[".to_vec();
     for (position, item) in page.items.iter().enumerate() {
         if position > 0 {
@@ -47,6 +45,17 @@ pub async fn one(
     let found = find(gateway, snapshot, id).await?;
     let body = found.ok_or_else(|| Cause::UnknownInference(id.to_owned()))?;
     Ok(reply::json(StatusCode::OK, body))
+}
+
+/// A page of one table, from the sink that is read.
+pub async fn rows(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    table: Table,
+    filter: &RowFilter,
+    page: &PageRequest,
+) -> Result<Page, Cause> {
+    sink(snapshot)?.list_rows(&gateway.journal, table, filter, page).await.map_err(failed)
 }
 
 /// The JSON of one inference, from the sink that is read.

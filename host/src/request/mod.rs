@@ -19,7 +19,7 @@
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
 //! to a body); and the routes that ask no model: `models`, `endpoints`, `inferences`,
-//! `resource`.
+//! `feedback`, `resource`.
 
 pub mod accept;
 pub mod admit;
@@ -30,6 +30,7 @@ pub mod bounds;
 pub mod decode;
 pub mod endpoints;
 pub mod estimate;
+pub mod feedback;
 pub mod findings;
 pub mod history;
 pub mod inferences;

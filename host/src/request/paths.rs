@@ -22,6 +22,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/inferences"),
     ("GET", "/v1/inferences/{id}"),
+    ("POST", "/v1/feedback"),
     ("GET", "/v1/responses/{id}"),
     ("DELETE", "/v1/responses/{id}"),
     ("POST", "/v1/responses/{id}/cancel"),
@@ -53,6 +54,8 @@ pub enum Object {
     Endpoints(String),
     Inferences,
     Inference(String),
+    /// What somebody thinks of an inference or an episode.
+    Feedback,
     /// A response that this gateway may have given itself.
     Response(String),
     /// Lives at a provider; the path below `/v1`.
@@ -108,6 +111,7 @@ fn object(method: &Method, below: &str, segments: &[&str]) -> Option<Object> {
         ["models", _] if delete => resource(),
         ["inferences"] if get => Some(Object::Inferences),
         ["inferences", id] if get => Some(Object::Inference((*id).to_owned())),
+        ["feedback"] if post => Some(Object::Feedback),
         ["responses", "compact" | "input_tokens"] => post.then(resource).flatten(),
         ["responses", id] if get => Some(Object::Response((*id).to_owned())),
         ["responses", _] if delete => resource(),
@@ -130,7 +134,7 @@ fn refuse(method: &Method, path: &str, below: Option<&str>) -> Cause {
     let segments: Vec<&str> = below.unwrap_or_default().split('/').collect();
     let allowed = match segments.as_slice() {
         ["chat", "completions"] => "GET, POST",
-        ["completions" | "responses" | "embeddings" | "messages"] => "POST",
+        ["completions" | "responses" | "embeddings" | "messages" | "feedback"] => "POST",
         ["messages", "count_tokens"] | ["responses", "compact" | "input_tokens"] => "POST",
         ["models" | "inferences"] | ["inferences", _] => "GET",
         ["models", _] | ["responses", _] => "GET, DELETE",

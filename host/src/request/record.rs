@@ -444,6 +444,7 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         Cause::MissingKey | Cause::UnknownKey => "authentication",
         Cause::UnknownModel { .. }
         | Cause::UnknownInference(_)
+        | Cause::UnknownEpisode(_)
         | Cause::UnknownResponse { .. }
         | Cause::NoResourceProvider(_)
         | Cause::NoEndpoint { by_request: true, .. }
@@ -451,6 +452,7 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         Cause::NoQuerySink
         | Cause::StoreUnavailable(_)
         | Cause::JournalFull
+        | Cause::NotRecorded(_)
         | Cause::NoEndpoint { .. } => "overloaded",
         Cause::TaskDied => "server",
         Cause::BodyTimeout(_) => "timeout",
@@ -469,7 +471,7 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn now_unix_ms() -> u64 {
+pub fn now_unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -156,6 +156,7 @@ pub fn status(cause: &Cause) -> StatusCode {
         Cause::NoRoute { .. }
         | Cause::UnknownModel { .. }
         | Cause::UnknownInference(_)
+        | Cause::UnknownEpisode(_)
         | Cause::UnknownResponse { .. }
         | Cause::NoResourceProvider(_)
         | Cause::NoEndpoint { by_request: true, .. } => StatusCode::NOT_FOUND,
@@ -169,9 +170,10 @@ pub fn status(cause: &Cause) -> StatusCode {
         | Cause::Template { .. } => StatusCode::BAD_REQUEST,
         Cause::NoQuerySink => StatusCode::NOT_IMPLEMENTED,
         Cause::TaskDied => StatusCode::INTERNAL_SERVER_ERROR,
-        Cause::StoreUnavailable(_) | Cause::JournalFull | Cause::NoEndpoint { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Cause::StoreUnavailable(_)
+        | Cause::JournalFull
+        | Cause::NotRecorded(_)
+        | Cause::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Cause::Attempt(error) => attempt_status(error),
         Cause::AllAttempts(attempts) => {
             telling(attempts).map_or(StatusCode::SERVICE_UNAVAILABLE, attempt_status)
@@ -220,11 +222,13 @@ pub fn code(cause: &Cause) -> &str {
         Cause::InvalidRequest { .. } => "invalid_request",
         Cause::UnknownModel { .. } => "model_not_found",
         Cause::UnknownInference(_) => "inference_not_found",
+        Cause::UnknownEpisode(_) => "episode_not_found",
         Cause::UnknownResponse { .. } => "response_not_found",
         Cause::NoResourceProvider(_) => "no_resource_provider",
         Cause::NoQuerySink => "no_query_sink",
         Cause::StoreUnavailable(_) => "store_unavailable",
         Cause::JournalFull => "journal_full",
+        Cause::NotRecorded(_) => "not_recorded",
         Cause::NoEndpoint { .. } => "no_endpoint",
         Cause::TaskDied => "task_died",
         Cause::Template { .. } => "template_failed",
@@ -260,7 +264,7 @@ fn retry_after(cause: &Cause) -> Option<u64> {
             let hints: Option<Vec<u64>> = attempts.iter().map(|it| of(&it.error)).collect();
             hints.and_then(|hints| hints.into_iter().min())
         }
-        Cause::JournalFull | Cause::StoreUnavailable(_) => Some(1),
+        Cause::JournalFull | Cause::StoreUnavailable(_) | Cause::NotRecorded(_) => Some(1),
         _ => None,
     }
 }
