@@ -365,7 +365,12 @@ fn report_recovery(journal: &Journal) {
         );
     }
     for sink in journal.stats().consumers {
-        tracing::info!(sink = sink.name, rows = sink.lag_rows, bytes = sink.lag_bytes, "rows are left for a sink");
+        tracing::info!(
+            sink = sink.name,
+            rows = sink.lag_rows,
+            bytes = sink.lag_bytes,
+            "rows are left for a sink"
+        );
     }
 }
 

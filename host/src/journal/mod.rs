@@ -9,7 +9,7 @@
 //! - The rows of one call are one record: readers see all of them or none.
 //! - Delivery is at least once and in order of appending, to each consumer independently. A
 //!   consumer goes on where it had acknowledged, after a crash a little before (cursors are
-//!   saved at most every 200 ms); `Row::id` tells repeated rows.
+//!   saved at most every 200 ms); `Row::id` tells repeated rows. No clock has a part in it.
 //! - The segments on disk never add up to more than `max_bytes`. What happens at the bound is
 //!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly.
 //! - Opening never fails because of what the files contain. Damage costs the records it
@@ -20,7 +20,7 @@
 //! ```text
 //! lock                              held (flock) while a process uses the journal
 //! NUMBER-FIRSTROW-SALT.segment      records back to back, layout in `record.rs`
-//! cursors/CONSUMER.cursor           how far a consumer has acknowledged, see `cursor.rs`
+//! cursors/CONSUMER.cursor, .kept    how far a consumer has acknowledged, see `cursor.rs`
 //! ```
 //!
 //! Directories have mode 0700 and files 0600 when we create them: rows contain conversations.
@@ -51,15 +51,20 @@
 //! | disk full or failing | the append in question; its error says so |
 //!
 //! An append that fails promises nothing, in both directions: after a failed sync its rows may
-//! still be delivered. The segment is closed then and the next append starts another.
+//! still be delivered. The segment is closed then and the next append starts another. Every sync
+//! that waits for the same segment fails too: the kernel tells of lost pages once.
+//!
+//! With `sync = "always"` the directory and those above it that opening made are synced as well,
+//! and in both modes what the deletion of a segment rests on. All of this is tested on a disk
+//! that loses power (`tests/power.rs`).
 //!
 //! # Consumers and deletion
 //!
 //! A segment is deleted once every registered consumer has acknowledged all of it and the
 //! cursors that say so are saved. Registered is who has a cursor file, from the start of the
-//! process on, until [`Journal::retain_consumers`] leaves it out. Without any consumer the
-//! journal is a ring: it keeps the newest `max_bytes`, and what falls out was owed to nobody
-//! and does not count as dropped.
+//! process on, until [`Journal::retain_consumers`] leaves it out; where the file is damaged, it
+//! starts over at the oldest row. Without any consumer the journal is a ring: it keeps the
+//! newest `max_bytes`, and what falls out was owed to nobody and does not count as dropped.
 //!
 //! # Locks
 //!
