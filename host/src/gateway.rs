@@ -349,9 +349,29 @@ fn open_journal(settings: &config::Journal) -> Result<Arc<Journal>, JournalError
         when_full: settings.when_full,
         sync: settings.sync,
     })?;
-    let recovery = journal.recovery();
-    tracing::info!(?recovery, "journal opened");
+    report_recovery(&journal);
     Ok(journal)
+}
+
+fn report_recovery(journal: &Journal) {
+    let journal::Recovery { records, rows, damaged, rows_lost, bytes_lost } = *journal.recovery();
+    tracing::info!(records, rows, damaged, rows_lost, bytes_lost, "journal opened");
+    if damaged > 0 || rows_lost > 0 {
+        tracing::warn!(
+            damaged,
+            rows_lost,
+            bytes_lost,
+            "the journal is damaged: what could not be read is skipped"
+        );
+    }
+    for sink in journal.stats().consumers {
+        tracing::info!(
+            sink = sink.name,
+            rows = sink.lag_rows,
+            bytes = sink.lag_bytes,
+            "rows are left for a sink"
+        );
+    }
 }
 
 fn report_notices(config: &Config) {
