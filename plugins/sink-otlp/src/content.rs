@@ -81,9 +81,7 @@ fn part(block: &Block) -> Option<Value> {
         Block::Refusal { text } => json!({ "type": "refusal", "content": text }),
         Block::Reasoning { text, .. } if text.is_empty() => return None,
         Block::Reasoning { text, .. } => json!({ "type": "reasoning", "content": text }),
-        Block::Media { kind, source, mime_type, .. } => {
-            media(*kind, source, mime_type.as_deref())
-        }
+        Block::Media { kind, source, mime_type, .. } => media(*kind, source, mime_type.as_deref()),
         Block::ToolCall { id, name, arguments, .. } => json!({
             "type": "tool_call",
             "id": id,

@@ -185,7 +185,8 @@ impl<E: FnMut(&Request) -> Result<Response, Error>> Otlp<E> {
         rows: usize,
         warnings: &mut Vec<String>,
     ) -> Sent {
-        let partial = ExportResponse::decode(&*response.body).ok().and_then(|it| it.partial_success);
+        let partial =
+            ExportResponse::decode(&*response.body).ok().and_then(|it| it.partial_success);
         let Some(partial) = partial else { return Sent::Taken };
         let said = words(&partial.error_message);
         if partial.rejected_spans > 0 {

@@ -156,7 +156,8 @@ fn attempt(row: &Row) -> Result<Vec<Span>, Unusable> {
 /// been sent long before.
 fn feedback(row: &Row, with_content: bool) -> Result<Vec<Span>, Unusable> {
     let it: Feedback = serde_json::from_slice(&row.json)?;
-    let about = it.inference_id.as_deref().or(it.episode_id.as_deref()).unwrap_or(&row.inference_id);
+    let about =
+        it.inference_id.as_deref().or(it.episode_id.as_deref()).unwrap_or(&row.inference_id);
     let trace_id = id::trace(it.trace_id.as_deref(), about).ok_or(Unusable::NoId)?;
     let is_text = matches!(&it.value, Json::String(_) | Json::Array(_) | Json::Object(_));
     let mut attributes = Attributes::default();
@@ -222,7 +223,8 @@ fn generation_attributes(it: &Inference<'_>, with_content: bool) -> (Attributes,
     let response: Option<Response> =
         it.response.and_then(|text| serde_json::from_str(text.get()).ok());
     let request = it.request.and_then(|text| content::request(&it.dialect, text.get()));
-    let (provider, endpoint_model) = match it.endpoint.as_deref().and_then(|it| it.split_once('/')) {
+    let (provider, endpoint_model) = match it.endpoint.as_deref().and_then(|it| it.split_once('/'))
+    {
         Some((provider, model)) => (Some(provider), Some(model)),
         None => (None, None),
     };

@@ -189,9 +189,8 @@ fn text(item: &Item<'_>) -> Vec<u8> {
 /// The same for the same rows: FNV-1a, 64 bits
 /// (<http://www.isthe.com/chongo/tech/comp/fnv/>), of what tells them from others.
 fn delivery_id(first: &str, last: &str, count: usize) -> String {
-    let hash = format!("{first} {last} {count}")
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let hash =
+        format!("{first} {last} {count}").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
     format!("{hash:016x}")

@@ -118,9 +118,8 @@ fn row_that_is_refused_is_rejected_with_the_receivers_words() {
 
 #[test]
 fn receiver_that_finds_it_too_large_gets_less() {
-    let (mut sink, asked) = sink(json!({}), |request| {
-        answer(if request.body.len() > 300 { 413 } else { 200 }, "")
-    });
+    let (mut sink, asked) =
+        sink(json!({}), |request| answer(if request.body.len() > 300 { 413 } else { 200 }, ""));
     let batch: Vec<Row> = (0..8).map(|number| row(&number.to_string(), "{}")).collect();
     assert_eq!(sink.take(&batch), Outcome::Ack);
     assert!(asked.borrow().len() > 2);
