@@ -330,7 +330,11 @@ fn webhook_gets_every_row_once_through_outages_and_refusals() {
         let messages = json!([{ "role": "user", "content": content }]);
         let reply = gateway.chat(&json!({ "model": "plain", "messages": messages })).expect(200);
         let id = reply.only_header("x-torana-inference-id").to_owned();
-        if number == 5 { poison = id } else { drop(ids.insert(id)) }
+        if number == 5 {
+            poison = id;
+        } else {
+            ids.insert(id);
+        }
     }
     let taken = eventually("every row at the webhook", || {
         let taken = taken(&hook.asked());

@@ -28,7 +28,7 @@ pub const LONGEST_PAUSE_MS: u32 = 30_000;
 /// The longest pause that a receiver may ask for.
 const LONGEST_ASKED_MS: u32 = 300_000;
 
-/// A receiver that does not take anything is complained about at most this often.
+/// The same complaint is made at most this often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// What the receiver's own words are cut to.
@@ -127,7 +127,7 @@ pub struct Delivery {
     /// Rows at once that the receiver found too large.
     too_many: Option<usize>,
     failures: u32,
-    complained: Option<Instant>,
+    complained: Option<(Instant, String)>,
 }
 
 /// How far a batch is settled.
@@ -180,10 +180,14 @@ impl Delivery {
         }
     }
 
-    /// Writes a warning, unless one was written less than a minute ago.
+    /// Writes a warning, unless the last one was the same and less than a minute ago.
     pub fn complain(&mut self, line: &str) {
-        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
-            self.complained = Some(Instant::now());
+        let is_new = self
+            .complained
+            .as_ref()
+            .is_none_or(|(when, last)| last != line || when.elapsed() >= COMPLAIN_EVERY);
+        if is_new {
+            self.complained = Some((Instant::now(), line.to_owned()));
             log::warn!("{line}");
         }
     }

@@ -1,6 +1,7 @@
 //! The rows as far as spans need them (`docs/data-model.md`).
 //!
-//! Everything may be absent: rows grow, and a journal may hold rows of an older version.
+//! Everything may be absent or `null`: rows grow, a journal may hold rows of an older version,
+//! and a sink with `content = "metadata"` gets them with less.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +13,29 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Inference<'a> {
+    #[serde(deserialize_with = "or_default")]
     pub(crate) dialect: String,
     pub(crate) key: Option<String>,
     pub(crate) function: Option<String>,
     pub(crate) variant: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) model: String,
     pub(crate) endpoint: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) outcome: String,
     pub(crate) episode_id: Option<String>,
     pub(crate) generation: Option<u64>,
     pub(crate) snapshot: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) stream: bool,
     pub(crate) status: Option<u64>,
     pub(crate) usage: Option<Usage>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) ttft_ms: Option<f64>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) total_ms: f64,
     pub(crate) overhead_us: Option<u64>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) attempts: u64,
     pub(crate) cost_usd: Option<f64>,
     pub(crate) cost_source: Option<String>,
@@ -54,12 +61,15 @@ pub(crate) struct Attempt {
     pub(crate) variant: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) episode_id: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) endpoint: String,
     pub(crate) attempt: Option<u64>,
     pub(crate) reason: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) outcome: String,
     pub(crate) status: Option<u64>,
     pub(crate) ttft_ms: Option<f64>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) total_ms: f64,
     pub(crate) usage: Option<Usage>,
     pub(crate) cost_usd: Option<f64>,
@@ -76,6 +86,7 @@ pub(crate) struct Feedback {
     pub(crate) target: Option<String>,
     pub(crate) inference_id: Option<String>,
     pub(crate) episode_id: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) metric: String,
     pub(crate) value: Value,
     #[serde(deserialize_with = "or_default")]
@@ -100,8 +111,11 @@ pub(crate) struct Usage {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Failure {
+    #[serde(deserialize_with = "or_default")]
     pub(crate) kind: String,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) code: String,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) message: String,
 }
 

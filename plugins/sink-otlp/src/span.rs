@@ -62,7 +62,7 @@ impl From<serde_json::Error> for Unusable {
 pub(crate) fn of_row(row: &Row, with_content: bool) -> Result<Vec<Span>, Unusable> {
     match row.kind {
         RowKind::Inference => inference(row, with_content),
-        RowKind::ModelInference => attempt(row),
+        RowKind::ModelInference => attempt(row, with_content),
         RowKind::Feedback => feedback(row, with_content),
         RowKind::Decision | RowKind::PluginEvent | RowKind::Snapshot => Ok(Vec::new()),
     }
@@ -85,7 +85,7 @@ fn inference(row: &Row, with_content: bool) -> Result<Vec<Span>, Unusable> {
         },
         kind: SpanKind::Server.into(),
         attributes: request_attributes(&row.id, &it).into_list(),
-        status: status(it.error.as_ref()),
+        status: status(it.error.as_ref(), with_content),
         ..Span::default()
     };
     (server.start_time_unix_nano, server.end_time_unix_nano) = times;
@@ -102,14 +102,14 @@ fn inference(row: &Row, with_content: bool) -> Result<Vec<Span>, Unusable> {
         kind: SpanKind::Client.into(),
         attributes: attributes.into_list(),
         dropped_attributes_count: dropped,
-        status: status(it.error.as_ref()),
+        status: status(it.error.as_ref(), with_content),
         ..Span::default()
     };
     (generation.start_time_unix_nano, generation.end_time_unix_nano) = times;
     Ok(vec![server, generation])
 }
 
-fn attempt(row: &Row) -> Result<Vec<Span>, Unusable> {
+fn attempt(row: &Row, with_content: bool) -> Result<Vec<Span>, Unusable> {
     let it: Attempt = serde_json::from_slice(&row.json)?;
     let mut attributes = Attributes::default();
     attributes.set("http.response.status_code", it.status);
@@ -147,7 +147,7 @@ fn attempt(row: &Row) -> Result<Vec<Span>, Unusable> {
         start_time_unix_nano,
         end_time_unix_nano,
         attributes: attributes.into_list(),
-        status: status(it.error.as_ref()),
+        status: status(it.error.as_ref(), with_content),
         ..Span::default()
     }])
 }
@@ -329,10 +329,14 @@ fn label(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
-fn status(error: Option<&Failure>) -> Option<Status> {
-    error.map(|error| Status {
-        message: error.message.chars().take(MOST_ERROR_CHARACTERS).collect(),
-        code: StatusCode::Error.into(),
+/// Messages of providers may quote the conversation.
+fn status(error: Option<&Failure>, with_content: bool) -> Option<Status> {
+    error.map(|error| {
+        let words = if with_content { &*error.message } else { error_type(error) };
+        Status {
+            message: words.chars().take(MOST_ERROR_CHARACTERS).collect(),
+            code: StatusCode::Error.into(),
+        }
     })
 }
 

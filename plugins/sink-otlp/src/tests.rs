@@ -1,6 +1,6 @@
 //! The sink over a receiver in memory. That the bytes are OTLP is held by the end-to-end test,
 //! with the official classes.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -221,10 +221,27 @@ fn attempts_carry_no_generation_so_that_tokens_are_counted_once() {
 
 #[test]
 fn error_is_the_status_and_its_code_the_type() {
-    let tried = spans(&row(RowKind::ModelInference, ATTEMPT, &attempt()), false);
-    let status = tried[0].status.clone().unwrap();
-    assert_eq!((status.code(), &*status.message), (StatusCode::Error, "come back later"));
-    assert_eq!(text(&tried[0], "error.type").as_deref(), Some("overloaded"));
+    let row = row(RowKind::ModelInference, ATTEMPT, &attempt());
+    for (with_content, message) in [(false, "overloaded"), (true, "come back later")] {
+        let tried = spans(&row, with_content);
+        let status = tried[0].status.clone().unwrap();
+        assert_eq!((status.code(), &*status.message), (StatusCode::Error, message));
+        assert_eq!(text(&tried[0], "error.type").as_deref(), Some("overloaded"));
+    }
+}
+
+#[test]
+fn row_whose_every_value_is_null_is_a_row() {
+    for (kind, mut json) in
+        [(RowKind::Inference, inference()), (RowKind::ModelInference, attempt())]
+    {
+        json["error"] = json!({ "kind": "server", "code": "server", "message": null });
+        assert!(span::of_row(&row(kind, INFERENCE, &json), true).is_ok());
+        for value in json.as_object_mut().unwrap().values_mut() {
+            *value = Value::Null;
+        }
+        assert!(span::of_row(&row(kind, INFERENCE, &json), true).is_ok());
+    }
 }
 
 #[test]

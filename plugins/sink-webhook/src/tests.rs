@@ -1,5 +1,5 @@
 //! The sink over a receiver in memory.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::cell::RefCell;
 use std::rc::Rc;
