@@ -14,6 +14,7 @@
 //! | `mutate` | bodies with something wrong in them, the same ones every time |
 //! | `obliging` | a provider that does as it is asked: calls the tool, fits the schema |
 //! | `mock_server` | a mock of OpenAI made of its own API description |
+//! | `otlp` | a receiver of OpenTelemetry traces, with the official classes |
 //! | `python`, `process` | real SDKs and their suites, installed and run within bounds |
 //! | `faults` | everything that goes wrong at a provider, as scripts |
 //! | `guest` | test components, and other versions of them |
@@ -43,6 +44,7 @@ pub mod mock_server;
 pub mod mutate;
 pub mod obliging;
 pub mod openai;
+pub mod otlp;
 pub mod process;
 pub mod provider;
 pub mod python;

@@ -1,12 +1,13 @@
 //! Python with the client packages of `sdk/requirements.txt`, installed from the registry
 //! into a virtual environment in the target folder, once for all tests and kept between runs.
 //!
-//! All packages share one environment: their versions are pinned together, so that what runs
-//! today runs tomorrow. Another list is another environment.
+//! The packages of a list share one environment: their versions are pinned together, so that
+//! what runs today runs tomorrow. Another list is another environment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::gateway::{Config, both};
@@ -31,8 +32,20 @@ impl Python {
     ///
     /// There is no Python, or the registry does not give the packages.
     pub fn install() -> Result<Self, Missing> {
-        static INSTALLED: OnceLock<Result<Python, Missing>> = OnceLock::new();
-        INSTALLED.get_or_init(install).clone()
+        Self::with("requirements.txt")
+    }
+
+    /// With the packages of another list of `sdk/`.
+    ///
+    /// # Errors
+    ///
+    /// There is no Python, or the registry does not give the packages.
+    pub fn with(list: &'static str) -> Result<Self, Missing> {
+        static INSTALLED: Mutex<BTreeMap<&str, Result<Python, Missing>>> =
+            Mutex::new(BTreeMap::new());
+        // Held while it installs: nobody else needs less.
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        installed.entry(list).or_insert_with(|| install(list)).clone()
     }
 
     /// The interpreter, in the environment of this process but for what changes the clients.
@@ -112,9 +125,12 @@ pub fn folder() -> PathBuf {
     Config::cache_path().with_file_name("torana-tests-packages")
 }
 
-fn install() -> Result<Python, Missing> {
-    let list = read(&sdk("requirements.txt"))?;
-    let environment = folder().join("python");
+fn install(name: &str) -> Result<Python, Missing> {
+    let list = read(&sdk(name))?;
+    let environment = match name.strip_suffix("_requirements.txt") {
+        Some(other) => folder().join(format!("python-{other}")),
+        None => folder().join("python"),
+    };
     let (interpreter, stamp) = (environment.join("bin/python"), environment.join("installed.txt"));
     let python = Python { interpreter };
     // Written last: an environment without it was left half installed.
@@ -124,7 +140,7 @@ fn install() -> Result<Python, Missing> {
     let venv = ["-m", "venv", "--clear"];
     prepare(Command::new("python3").args(venv).arg(&environment), INSTALL)?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    prepare(python.command().args(pip).arg(sdk("requirements.txt")), INSTALL)?;
+    prepare(python.command().args(pip).arg(sdk(name)), INSTALL)?;
     write(&stamp, &list)?;
     Ok(python)
 }

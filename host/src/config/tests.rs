@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::bundled::CATALOG;
 
-const BUNDLED: [&str; 15] = [
+const BUNDLED: [&str; 17] = [
     "experiment-weighted",
     "provider-anthropic",
     "provider-bedrock",
@@ -28,7 +28,9 @@ const BUNDLED: [&str; 15] = [
     "router-priority",
     "router-weighted",
     "sink-jsonl",
+    "sink-otlp",
     "sink-sqlite",
+    "sink-webhook",
 ];
 
 fn environment(name: &str) -> Option<String> {
