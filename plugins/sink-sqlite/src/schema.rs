@@ -8,7 +8,7 @@ use std::fmt;
 use torana_plugin_sdk::host::sql::{Database, Error, Statement, Value};
 
 /// In order: version 1 first.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 const CREATE_NOTES: &str = "CREATE TABLE IF NOT EXISTS torana_migration (
     version INTEGER PRIMARY KEY,

@@ -11,6 +11,12 @@ pub(super) struct Memory {
     pub(super) most_rows: usize,
 }
 
+impl Memory {
+    pub(super) fn over(connection: Connection) -> Self {
+        Self { connection, failures: vec![], most_rows: 100_000 }
+    }
+}
+
 struct Bound<'a>(&'a Value);
 
 impl ToSql for Bound<'_> {
@@ -41,14 +47,15 @@ impl Database for Memory {
         let mut changed = Vec::new();
         for Statement { sql, parameters } in statements {
             let bound = rusqlite::params_from_iter(parameters.iter().map(Bound));
-            changed.push(transaction.execute(sql, bound).map_err(host_error)? as u64);
+            let mut prepared = transaction.prepare_cached(sql).map_err(host_error)?;
+            changed.push(prepared.execute(bound).map_err(host_error)? as u64);
         }
         transaction.commit().map_err(host_error)?;
         Ok(changed)
     }
 
     fn query(&mut self, statement: &Statement) -> Result<Rows, Error> {
-        let mut prepared = self.connection.prepare(&statement.sql).map_err(host_error)?;
+        let mut prepared = self.connection.prepare_cached(&statement.sql).map_err(host_error)?;
         let width = prepared.column_count();
         let bound = rusqlite::params_from_iter(statement.parameters.iter().map(Bound));
         let read = |row: &rusqlite::Row<'_>| {
