@@ -11,6 +11,7 @@ mod bad_input;
 mod credentials;
 mod decision;
 mod dialects;
+mod durability;
 mod interface;
 mod invented_wire;
 mod langchain_suite;

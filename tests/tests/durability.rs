@@ -1,0 +1,86 @@
+//! Nothing that a client was told is lost: under `kill -9`, on disks that fail at any write,
+//! with sinks that are down, over damaged files.
+//!
+//! The rule, everywhere: a call whose last byte its client had is in the store with all its
+//! attempts, each row once, after whatever happened and a restart.
+
+mod backlog;
+mod bad_stores;
+mod damage;
+mod faults;
+mod kills;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use torana_tests::eventually::{DEADLINE, within};
+use torana_tests::gateway::{Config, Folder, Gateway};
+use torana_tests::openai;
+use torana_tests::provider::{Asked, Provider};
+use torana_tests::script::Script;
+use torana_tests::store::{Store, line_ids};
+use torana_tests::witness::Answered;
+
+use crate::setup::compatible;
+
+/// Two sinks of different kinds, each at its own pace.
+const SINKS: &str = r#"
+[sinks.store]
+plugin = "sink-sqlite"
+settings = { path = "torana.db" }
+[sinks.lines]
+plugin = "sink-jsonl"
+settings = { path = "rows.jsonl" }
+"#;
+
+/// Of the calls for the model `unsteady`, every so many fail.
+const UNSTEADY: usize = 5;
+
+/// A provider that sometimes fails for the model `unsteady`.
+fn provider() -> Provider {
+    let turns = AtomicUsize::new(0);
+    let provider = Provider::start(move |asked: &Asked| {
+        let is_unsteady = asked.json()["model"] == "unsteady";
+        if is_unsteady && turns.fetch_add(1, Ordering::Relaxed) % UNSTEADY == 0 {
+            return Script::json(500, &openai::error("no luck", "server_error", "scripted"));
+        }
+        openai::respond(asked)
+    });
+    provider.stop_recording();
+    provider
+}
+
+/// The model `calls`, without a sink. Some of its calls take two attempts.
+fn without_sinks(provider: &Provider) -> Config {
+    let tables = compatible("scripted", &provider.url(), "")
+        + "[models.calls]\nendpoints = [\"scripted/unsteady\", \"scripted/steady\"]\n";
+    Config::new(tables).top("default_router = \"priority\"")
+}
+
+/// Until both sinks have every row of the journal.
+fn settle(gateway: &Gateway) {
+    for sink in ["store", "lines"] {
+        settle_one(gateway, sink);
+    }
+}
+
+fn settle_one(gateway: &Gateway, sink: &str) {
+    let series = format!("torana_sink_lag_rows{{sink=\"{sink}\"}}");
+    within(3 * DEADLINE, &format!("{sink} has every row"), || {
+        gateway.metric(&series).filter(|lag| *lag == 0)
+    });
+}
+
+/// The rule, once both sinks have everything. Gives how often a line is there again.
+#[track_caller]
+fn expect_nothing_lost(folder: &Folder, answered: &[Answered], what: &str) -> usize {
+    let store = Store::open(&folder.path("torana.db"));
+    let missing = store.missing(answered);
+    let some = missing.iter().take(5).collect::<Vec<_>>();
+    let counts = format!("{} of {}", missing.len(), answered.len());
+    assert!(missing.is_empty(), "{what}: {counts} calls are lost: {some:#?}");
+    let lines = line_ids(&folder.path("rows.jsonl"));
+    let distinct: BTreeSet<String> = lines.iter().cloned().collect();
+    assert!(distinct == store.ids(), "{what}: the sinks have the same rows");
+    lines.len() - distinct.len()
+}
