@@ -284,9 +284,10 @@ impl Gateway {
         self.admin("/metrics").expect(200).text()
     }
 
-    /// One figure of `/metrics`, by its name and labels as they stand there.
+    /// One figure of `/metrics`, by its name and labels as they stand there. None if it is not
+    /// there, or the gateway is not.
     pub fn metric(&self, series: &str) -> Option<u64> {
-        let metrics = self.metrics();
+        let metrics = Request::get("/metrics").try_send(self.admin).ok()?.text();
         let mut lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
         let (_, value) = lines.find(|(name, _)| *name == series)?;
         value.parse().ok()

@@ -51,8 +51,9 @@ impl Store {
 
     /// Ids of inferences and attempts. Each must be there once.
     pub fn ids(&self) -> BTreeSet<String> {
-        let ids: Vec<String> =
-            TABLES.map(|table| self.query(&format!("SELECT id FROM {table}"), |row| row.get(0))).concat();
+        let ids: Vec<String> = TABLES
+            .map(|table| self.query(&format!("SELECT id FROM {table}"), |row| row.get(0)))
+            .concat();
         let distinct: BTreeSet<String> = ids.iter().cloned().collect();
         assert_eq!(distinct.len(), ids.len(), "an id is there twice");
         distinct

@@ -7,7 +7,8 @@ use torana_tests::gateway::{Folder, Gateway, Signal};
 use torana_tests::mutate::Random;
 use torana_tests::witness::Clients;
 
-use super::{SINKS, expect_nothing_lost, provider, settle, without_sinks};
+use super::{LINES, expect_nothing_lost, provider, settle, without_sinks};
+use crate::setup::SINK;
 
 const KILLS: u64 = 20;
 
@@ -25,7 +26,7 @@ const END: Duration = Duration::from_secs(10);
 #[test]
 fn killed_twenty_times_under_load_no_answered_call_is_lost() {
     let provider = provider();
-    let folder = Folder::new(&without_sinks(&provider).and(SINKS));
+    let folder = Folder::new(&without_sinks(&provider).and(SINK).and(LINES));
     let mut answered = Vec::new();
     for seed in 0..KILLS {
         let life = Duration::from_millis(Random::new(seed).below(LONGEST_LIFE_MS) as u64);
