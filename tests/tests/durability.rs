@@ -30,6 +30,9 @@ plugin = "sink-jsonl"
 settings = { path = "rows.jsonl" }
 "#;
 
+/// Gateways at a time: each spends half of its time waiting for the disk and for pauses.
+const SIDE_BY_SIDE: usize = 4;
+
 /// Of the calls for the model `unsteady`, every so many fail.
 const UNSTEADY: usize = 5;
 
@@ -86,4 +89,17 @@ fn expect_nothing_lost(folder: &Folder, answered: &[Answered], what: &str) -> us
     let distinct: BTreeSet<String> = lines.iter().cloned().collect();
     assert!(distinct == store.ids(), "{what}: the sinks have the same rows");
     lines.len() - distinct.len()
+}
+
+/// Does work of many numbers, some at a time.
+fn side_by_side(count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+                numbers.take_while(|number| *number < count).for_each(&work);
+            });
+        }
+    });
 }

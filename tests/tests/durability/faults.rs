@@ -15,7 +15,9 @@ use torana_tests::store::Store;
 use torana_tests::strace::{Fault, Injection, hits, permitted, traced};
 use torana_tests::witness::{Answered, Clients};
 
-use super::{LINES, expect_nothing_lost, has_every_row, provider, settle, without_sinks};
+use super::{
+    LINES, expect_nothing_lost, has_every_row, provider, settle, side_by_side, without_sinks,
+};
 use crate::setup::SINK;
 
 /// The last write of the journal that is hit.
@@ -23,9 +25,6 @@ const WRITES: usize = 200;
 
 /// The last of the calls that are rarer: syncs, and writes of the sinks.
 const RARE: usize = 20;
-
-/// Runs side by side: each spends half of its time waiting for the disk and for pauses.
-const SIDE_BY_SIDE: usize = 4;
 
 /// Connections of one run: so many calls are under way when the fault comes.
 const CONNECTIONS: usize = 4;
@@ -236,15 +235,9 @@ fn every_run(test: &str, last: usize, run: impl Fn(Fault, usize) + Sync) {
     let started = Instant::now();
     let runs: Vec<(Fault, usize)> =
         (1..=last).flat_map(|number| Fault::ALL.map(|fault| (fault, number))).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
-            scope.spawn(|| {
-                while let Some((fault, number)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run(*fault, *number);
-                }
-            });
-        }
+    side_by_side(runs.len(), |place| {
+        let (fault, number) = runs[place];
+        run(fault, number);
     });
     eprintln!("{test}: {} runs in {:?}", runs.len(), started.elapsed());
 }
