@@ -11,6 +11,7 @@ mod bad_input;
 mod credentials;
 mod decision;
 mod dialects;
+mod durability;
 mod exporters;
 mod feedback;
 mod interface;

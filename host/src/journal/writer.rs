@@ -38,6 +38,16 @@ pub enum AppendError {
     Stopped,
 }
 
+impl AppendError {
+    /// The disk failed: the next append goes to a new segment, and may fare better.
+    pub fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::Write { .. } | Self::Sync { .. } => true,
+            Self::Full | Self::TooLong { .. } | Self::Stopped => false,
+        }
+    }
+}
+
 /// What a synced append still has to wait for.
 type Receipt = (Arc<SegmentFile>, oneshot::Receiver<Synced>);
 

@@ -423,8 +423,21 @@ impl Drop for Record {
     }
 }
 
+/// Rows that a failing disk refuses are tried once more, in the new segment that the journal
+/// then starts: a single fault costs nothing. A second one is not a moment's, and a client
+/// waits. Where the first try was written but not synced, its rows are there twice, by one id.
 async fn write(gateway: &Gateway, rows: Vec<Row>) {
-    if let Err(error) = gateway.journal.append(&rows).await {
+    let mut written = gateway.journal.append(&rows).await;
+    if let Err(error) = &written
+        && error.is_of_the_disk()
+    {
+        tracing::warn!(
+            error = crate::error::chain(error),
+            "the journal's disk failed; trying again"
+        );
+        written = gateway.journal.append(&rows).await;
+    }
+    if let Err(error) = written {
         gateway.metrics.rows_lost(rows.len());
         tracing::error!(
             error = crate::error::chain(&error),

@@ -29,7 +29,9 @@ pub(crate) struct Database {
 
 /// The file could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("the database {path} cannot be opened")]
+#[error(
+    "cannot open the database {path}; let this user write there, or name another file in `path`"
+)]
 pub(crate) struct OpenError {
     path: PathBuf,
     source: rusqlite::Error,
