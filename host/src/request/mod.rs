@@ -37,6 +37,7 @@ pub mod models;
 pub mod patch;
 pub mod paths;
 pub mod record;
+pub mod redact;
 pub mod relay;
 pub mod render;
 pub mod reply;
@@ -44,7 +45,10 @@ pub mod resource;
 pub mod resume;
 pub mod route;
 pub mod structure;
+pub mod tags;
+pub mod tape;
 pub mod tool_calls;
+pub mod trace;
 pub mod wishes;
 
 use std::sync::Arc;
@@ -52,7 +56,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use crate::config::UnsupportedParams;
+use crate::config::{Content, UnsupportedParams};
 use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
@@ -102,6 +106,11 @@ async fn serve(
     if gateway.journal.is_full() {
         return Err(Cause::JournalFull);
     }
+    let content = decode::content(&asked.headers).inspect_err(|_| {
+        // Whoever spells it wrong wants less kept than usual.
+        record.keep_at_most(Some(Content::Metadata));
+    });
+    record.keep_at_most(content?);
     let server = &snapshot.config.server;
     let unsupported = asked.unsupported.unwrap_or(server.unsupported_params);
     let mut call =
