@@ -196,7 +196,10 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(lines.text().trim()).unwrap();
         assert_eq!(line["inference_id"], one.inference.to_string());
         assert_eq!(line["trace_id"], one.trace.to_string());
-        assert_eq!((line["n"].as_u64(), line["message"].as_str()), (Some(1), Some("a } in \"it\"")));
+        assert_eq!(
+            (line["n"].as_u64(), line["message"].as_str()),
+            (Some(1), Some("a } in \"it\""))
+        );
     }
 
     #[tokio::test]

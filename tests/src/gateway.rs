@@ -176,8 +176,14 @@ impl Gateway {
     /// The same in a folder that is there already, with these environment variables.
     #[track_caller]
     pub fn start_in(folder: Folder, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, environment, &[])
+    }
+
+    /// The same with more arguments of `torana serve`.
+    #[track_caller]
+    pub fn start_with(folder: Folder, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = torana();
-        command.arg("serve").arg("--config").arg(folder.config_path());
+        command.arg("serve").arg("--config").arg(folder.config_path()).args(arguments);
         command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use super::{Kind, LoadedPlugin};
 use super::budget::{self, CpuExhausted};
 use super::events::Happening;
 use super::instance::Instance;
+use super::{Kind, LoadedPlugin};
 
 /// Why a guest call gave no answer. The plugin is named by whoever reports it.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,9 @@ impl LoadedPlugin {
     fn begin<B>(&self, purpose: Purpose, instance: &mut Instance<B>) {
         budget::start_call(&mut instance.store);
         let sees_calls = matches!(self.kind, Kind::Provider | Kind::Sink);
-        instance.store.data_mut().holds_content(sees_calls && purpose == Purpose::Work);
+        if sees_calls && purpose == Purpose::Work {
+            instance.store.data_mut().holds_content();
+        }
     }
 
     fn settle<B, R>(

@@ -183,7 +183,8 @@ async fn infer(
         TraceHeaders::None => Trace::begin(),
     };
     let about = About { inference: uuid::Uuid::now_v7(), trace: trace.id };
-    let mut record = Record::new(gateway.clone(), snapshot.clone(), dialect, about.inference, trace);
+    let mut record =
+        Record::new(gateway.clone(), snapshot.clone(), dialect, about.inference, trace);
     record.admitted(key.map(|key| key.name.clone()));
     record.keep_at_most(key.and_then(|key| key.content));
     let unsupported = key.and_then(|key| key.unsupported_params);

@@ -194,8 +194,7 @@ fn choice<T: Copy>(
         Some((_, choice)) => Ok(Some(*choice)),
         None => {
             let [(one, _), (other, _), (third, _)] = names;
-            let message =
-                format!("{header}: expected {one}, {other} or {third}, found {value:?}");
+            let message = format!("{header}: expected {one}, {other} or {third}, found {value:?}");
             Err(invalid(header, &message))
         }
     }

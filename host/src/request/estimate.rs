@@ -66,11 +66,7 @@ pub fn usage(call: &Call, response: &Response) -> Usage {
 pub fn cut_off(reported: Usage, response: &Response) -> Usage {
     let output = tokens(response.blocks.iter().map(length).sum());
     let more = output > reported.output;
-    Usage {
-        output: output.max(reported.output),
-        estimated: reported.estimated || more,
-        ..reported
-    }
+    Usage { output: output.max(reported.output), estimated: reported.estimated || more, ..reported }
 }
 
 fn is_reasoning(block: &Block) -> bool {

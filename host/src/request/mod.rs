@@ -18,7 +18,8 @@
 //! Beside them: `structure`, `tool_calls` and `findings` (whether an answer is what was asked
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
-//! to a body); and the routes that ask no model: `models`, `endpoints`, `inferences`,
+//! to a body), `trace`, `tags` and `tape` (what a record says beside), `redact` (what it does not);
+//! and the routes that ask no model: `models`, `endpoints`, `inferences`,
 //! `resource`.
 
 pub mod accept;

@@ -1,8 +1,9 @@
 //! The record of one inference: filled in as the request goes its way, written once.
 //!
-//! The only place that writes rows. A finished record is in the journal before the last byte
+//! The only place that writes rows of calls. A finished record is in the journal before the last byte
 //! of the answer is released. A record that is dropped unfinished, because the client went
-//! away, is written as cancelled.
+//! away, is written as cancelled. What may be kept is settled before the first attempt, by the
+//! strictest word of journal, key, function and client.
 
 mod attempt;
 mod closing;
@@ -195,10 +196,7 @@ impl Record {
     pub fn link(&self, row: usize) -> Link {
         let Some(attempt) = self.attempts.get(row) else { return Link::default() };
         let told = self.snapshot.config.server.trace_headers == TraceHeaders::Both;
-        Link {
-            trace: told.then(|| self.trace.headers(attempt.span)),
-            tape: attempt.tape.clone(),
-        }
+        Link { trace: told.then(|| self.trace.headers(attempt.span)), tape: attempt.tape.clone() }
     }
 
     pub fn attempt_finished(&mut self, row: usize, finished: FinishedAttempt) {

@@ -33,11 +33,17 @@ enum Token {
 /// Why a text is no pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
-    #[error("found {0:?}; expected a JSON pointer that begins with '/', such as \"/messages/*/content\"")]
+    #[error(
+        "found {0:?}; expected a JSON pointer that begins with '/', such as \"/messages/*/content\""
+    )]
     Start(String),
-    #[error("found {0:?}; in a JSON pointer ~0 stands for '~' and ~1 for '/', and nothing else follows a '~'")]
+    #[error(
+        "found {0:?}; in a JSON pointer ~0 stands for '~' and ~1 for '/', and nothing else follows a '~'"
+    )]
     Escape(String),
-    #[error("found {0} bytes and {1} levels; expected at most {LONGEST_POINTER} bytes and {MOST_TOKENS} levels")]
+    #[error(
+        "found {0} bytes and {1} levels; expected at most {LONGEST_POINTER} bytes and {MOST_TOKENS} levels"
+    )]
     Long(usize, usize),
 }
 
@@ -137,7 +143,8 @@ mod tests {
             "messages": [{"role": "user", "content": "a"}, {"role": "user", "content": [1]}],
             "metadata": {"user": "b", "a/b~c": "d"}, "n": 1,
         });
-        let redaction = redaction(&["/messages/*/content", "/metadata/a~1b~0c", "/absent/*", "/n/*"]);
+        let redaction =
+            redaction(&["/messages/*/content", "/metadata/a~1b~0c", "/absent/*", "/n/*"]);
         assert_eq!(redaction.apply(&mut body), 3);
         assert_eq!(
             body,

@@ -489,8 +489,7 @@ impl Drop for Relay {
         self.settle.cancelled(&mut record, reported);
         record.responded(self.response_id(&response));
         let ttft = self.first_content.map(|first| first.duration_since(record.started()));
-        let outcome =
-            Outcome { status: CLIENT_GONE, error: None, ttft, response: Some(&response) };
+        let outcome = Outcome { status: CLIENT_GONE, error: None, ttft, response: Some(&response) };
         record.cancelled(&outcome);
     }
 }

@@ -62,9 +62,9 @@ impl Rate {
 pub(crate) struct Lines(Vec<u8>);
 
 impl GuestState {
-    /// Whether it works on what nobody else is to see, from now on.
-    pub(in crate::plugin) fn holds_content(&mut self, holds: bool) {
-        self.holds_content = holds;
+    /// It works on what nobody else is to see. Its memory may hold it for good.
+    pub(in crate::plugin) fn holds_content(&mut self) {
+        self.holds_content = true;
     }
 
     fn log(&self, level: Level, way: Way, message: &str) {
@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn words_that_pretend_to_be_a_place_are_none() {
-        for line in ["panicked at my secret", "panicked at secret:1:2", "panicked at", "at a.rs:1:2"] {
+        for line in
+            ["panicked at my secret", "panicked at secret:1:2", "panicked at", "at a.rs:1:2"]
+        {
             assert_eq!(panic_place(line), None, "{line}");
         }
     }

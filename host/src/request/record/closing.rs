@@ -1,6 +1,7 @@
 //! A record's rows, made once, when it is closed.
 
 use serde::Serialize;
+use torana_routing::price;
 use uuid::Uuid;
 
 use super::attempt::Attempt;
@@ -9,7 +10,6 @@ use super::{Outcome, Record, content, milliseconds};
 use crate::config::Content;
 use crate::gateway::Gateway;
 use crate::journal::{Row, RowKind};
-use torana_routing::price;
 
 impl Record {
     /// Counts the call, and makes its rows: none where nothing may be kept.

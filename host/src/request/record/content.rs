@@ -38,8 +38,7 @@ pub(super) fn response(response: Option<&Response>, redaction: &Redaction) -> Sh
     if redaction.is_empty() {
         return Shown { json: to_raw_value(response).ok(), hidden: 0 };
     }
-    serde_json::to_value(response)
-        .map_or_else(|_| Shown::default(), |it| redacted(it, redaction))
+    serde_json::to_value(response).map_or_else(|_| Shown::default(), |it| redacted(it, redaction))
 }
 
 fn redacted(mut value: Value, redaction: &Redaction) -> Shown {
