@@ -44,7 +44,8 @@ pub enum Cause {
     UnknownInference(String),
     #[error(
         "there is no response {id} here: it was not given to this key by this gateway, or its \
-         content is not kept (`journal.content`, `store`)"
+         content is not kept (`content` of journal, key or function, `redact`, `x-torana-content`, \
+         `store`)"
     )]
     UnknownResponse { id: String, param: Option<&'static str> },
     #[error(
@@ -204,6 +205,19 @@ impl AttemptError {
             Self::Request(_) => "plugin_misbehaved",
             Self::Schema { .. } => "invalid_schema",
             Self::Credential(_) => "no_credential",
+        }
+    }
+
+    /// Its text has nothing of what a client or a provider said.
+    pub fn quotes_nobody(&self) -> bool {
+        match self {
+            Self::Provider { .. } | Self::Request(_) | Self::Schema { .. } => false,
+            Self::Connection(_)
+            | Self::Timeout(_)
+            | Self::Truncated
+            | Self::Broken(_)
+            | Self::Plugin { .. }
+            | Self::Credential(_) => true,
         }
     }
 

@@ -191,7 +191,14 @@ impl Gateway {
     /// The same in a folder that is there already, with these environment variables.
     #[track_caller]
     pub fn start_in(folder: Folder, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, environment, &[])
+    }
+
+    /// The same with more arguments of `torana serve`.
+    #[track_caller]
+    pub fn start_with(folder: Folder, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = folder.serve();
+        command.args(arguments);
         command.envs(environment.iter().copied());
         Self::try_start(folder, command).unwrap_or_else(|ended| panic!("it ended:\n{}", ended.log))
     }

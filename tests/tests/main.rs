@@ -24,6 +24,7 @@ mod openai_suite;
 mod plugin_containment;
 mod plugin_loading;
 mod preferences;
+mod recording;
 mod reload;
 mod responses_store;
 mod resume;

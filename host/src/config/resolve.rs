@@ -157,7 +157,7 @@ impl Resolver<'_> {
     fn keys(&mut self, written: BTreeMap<String, WrittenKey>) -> Vec<ClientKey> {
         let mut keys: Vec<ClientKey> = Vec::new();
         for (name, key) in written {
-            let Some(reference) = key.secret else {
+            let Some(reference) = key.secret.clone() else {
                 continue;
             };
             let spot = reference.spot.clone();
@@ -170,8 +170,8 @@ impl Resolver<'_> {
                     format!("the same secret as keys.{}; expected one of its own", same.name);
                 self.report(spot.error(message));
             }
-            let unsupported_params = key.unsupported_params;
-            keys.push(ClientKey { name, sha256, unsupported_params });
+            let WrittenKey { unsupported_params, content, .. } = key;
+            keys.push(ClientKey { name, sha256, unsupported_params, content });
         }
         keys
     }

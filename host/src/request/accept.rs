@@ -19,12 +19,14 @@ use tokio::sync::Semaphore;
 use super::paths::{self, Object, Route};
 use super::record::Record;
 use super::reply::{self, ReplyBody, Shape};
+use super::trace::Trace;
 use super::{Asked, admit, endpoints, feedback, history, inference, inferences, models, resource};
-use crate::config::{OnDisconnect, Server};
+use crate::config::{OnDisconnect, Server, TraceHeaders};
 use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
+use crate::telemetry::{self, About};
 
 /// Pause after a failed `accept`, which is mostly a lack of file descriptors: trying again
 /// at once would only burn the CPU.
@@ -177,17 +179,24 @@ async fn infer(
         Err(cause) => return reply::error(&cause, shape),
     };
     let on_disconnect = server.on_disconnect;
-    let mut record = Record::new(gateway.clone(), snapshot.clone(), dialect);
+    let trace = match server.trace_headers {
+        TraceHeaders::Both | TraceHeaders::In => Trace::of(&head.headers),
+        TraceHeaders::None => Trace::begin(),
+    };
+    let about = About { inference: uuid::Uuid::now_v7(), trace: trace.id };
+    let mut record =
+        Record::new(gateway.clone(), snapshot.clone(), dialect, about.inference, trace);
     record.admitted(key.map(|key| key.name.clone()));
+    record.keep_at_most(key.and_then(|key| key.content));
     let unsupported = key.and_then(|key| key.unsupported_params);
     let asked = Asked { dialect, headers: head.headers, body, unsupported };
     let tasks = gateway.tasks.clone();
     let running = gateway.metrics.running();
     let pinned = snapshot.clone();
-    let served = async move {
+    let served = telemetry::about(about, async move {
         let response = inference(gateway, pinned, asked, record).await;
         response.map(|body| running.until_the_end_of(body))
-    };
+    });
     match on_disconnect {
         OnDisconnect::Cancel => served.await,
         OnDisconnect::Drain => {

@@ -7,12 +7,13 @@
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::inferences;
 use super::record::now_unix_ms;
 use super::reply::{self, ReplyBody};
+use super::tags::{self, LONGEST_NAME, LONGEST_VALUE, MOST_TAGS, Tags};
 use super::{admit, bounds};
 use crate::config::{Config, Level, MetricKind};
 use crate::error::Cause;
@@ -28,11 +29,6 @@ const DEMONSTRATION: &str = "demonstration";
 /// Inferences of an episode that are asked for their function and variant.
 const EPISODE_INFERENCES: u32 = 100;
 
-/// What OpenAI takes as `metadata`.
-const MOST_TAGS: usize = 16;
-const LONGEST_TAG_NAME: usize = 64;
-const LONGEST_TAG_VALUE: usize = 512;
-
 /// The body; names as TensorZero has them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +40,7 @@ struct Given {
     episode_id: Option<Uuid>,
     value: Value,
     #[serde(default)]
-    tags: Map<String, Value>,
+    tags: Tags,
     /// Checked, but not recorded.
     #[serde(default)]
     dryrun: bool,
@@ -75,7 +71,7 @@ struct FeedbackFields<'a> {
     episode_id: Option<Uuid>,
     metric: &'a str,
     value: &'a Value,
-    tags: &'a Map<String, Value>,
+    tags: &'a Tags,
     key: Option<&'a str>,
     function: Option<&'a str>,
     variant: Option<&'a str>,
@@ -104,7 +100,7 @@ pub async fn give(
             return Err(Cause::JournalFull);
         }
         let row = row(id, &given, target, key, &known)?;
-        gateway.journal.append(&[row]).await.map_err(Cause::NotRecorded)?;
+        gateway.append(&[row]).await.map_err(Cause::NotRecorded)?;
     }
     Ok(reply::json(StatusCode::OK, format!("{{\"feedback_id\":\"{id}\"}}")))
 }
@@ -129,14 +125,11 @@ fn check(given: &Given, config: &Config) -> Result<Target, Cause> {
         _ => return Err(invalid("inference_id", "expected either inference_id or episode_id")),
     };
     let tags_fit = given.tags.len() <= MOST_TAGS
-        && given.tags.iter().all(|(name, value)| {
-            let fits = |value: &str| value.chars().count() <= LONGEST_TAG_VALUE;
-            name.chars().count() <= LONGEST_TAG_NAME && value.as_str().is_some_and(fits)
-        });
+        && given.tags.iter().all(|(name, value)| tags::fits(name, value));
     if !tags_fit {
         let expected = format!(
-            "expected at most {MOST_TAGS} strings of at most {LONGEST_TAG_VALUE} characters, with \
-             names of at most {LONGEST_TAG_NAME}"
+            "expected at most {MOST_TAGS} texts of at most {LONGEST_VALUE} characters, with names \
+             of at most {LONGEST_NAME}"
         );
         return Err(invalid("tags", &expected));
     }

@@ -18,8 +18,9 @@
 //! Beside them: `structure`, `tool_calls` and `findings` (whether an answer is what was asked
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
-//! to a body); and the routes that ask no model: `models`, `endpoints`, `inferences`,
-//! `feedback`, `resource`.
+//! to a body), `trace`, `tags` and `tape` (what a record says beside), `redact` (what it does not);
+//! and the routes that ask no model: `models`, `endpoints`, `inferences`, `feedback`,
+//! `resource`.
 
 pub mod accept;
 pub mod admit;
@@ -38,6 +39,7 @@ pub mod models;
 pub mod patch;
 pub mod paths;
 pub mod record;
+pub mod redact;
 pub mod relay;
 pub mod render;
 pub mod reply;
@@ -45,7 +47,10 @@ pub mod resource;
 pub mod resume;
 pub mod route;
 pub mod structure;
+pub mod tags;
+pub mod tape;
 pub mod tool_calls;
+pub mod trace;
 pub mod wishes;
 
 use std::sync::Arc;
@@ -53,7 +58,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use crate::config::UnsupportedParams;
+use crate::config::{Content, UnsupportedParams};
 use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
@@ -103,6 +108,11 @@ async fn serve(
     if gateway.journal.is_full() {
         return Err(Cause::JournalFull);
     }
+    let content = decode::content(&asked.headers).inspect_err(|_| {
+        // Whoever spells it wrong wants less kept than usual.
+        record.keep_at_most(Some(Content::Metadata));
+    });
+    record.keep_at_most(content?);
     let server = &snapshot.config.server;
     let unsupported = asked.unsupported.unwrap_or(server.unsupported_params);
     let mut call =

@@ -8,7 +8,7 @@ use super::super::address::origin;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{Isolation, Limits, UnsupportedParams};
+use super::super::{Content, Isolation, Limits, UnsupportedParams};
 use super::provider::secret_reference;
 
 /// Forty times what a provider adapter uses on a large request.
@@ -39,6 +39,7 @@ pub(in super::super) struct WrittenPlugin {
     pub(in super::super) grants: WrittenGrants,
     pub(in super::super) limits: Limits,
     pub(in super::super) isolation: Isolation,
+    pub(in super::super) log_content: bool,
 }
 
 /// `grants`: what is written counts before what the catalog grants a bundled plugin.
@@ -62,6 +63,7 @@ pub(in super::super) struct WrittenSink {
 pub(in super::super) struct WrittenKey {
     pub(in super::super) secret: Option<Located<SecretReference>>,
     pub(in super::super) unsupported_params: Option<UnsupportedParams>,
+    pub(in super::super) content: Option<Content>,
 }
 
 pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
@@ -71,7 +73,12 @@ pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
         table.report(table.spot().error(message));
     }
     let unsupported = table.choice("unsupported_params", &UnsupportedParams::NAMES);
-    WrittenKey { secret, unsupported_params: unsupported.map(|policy| policy.value) }
+    let content = table.choice("content", &Content::NAMES);
+    WrittenKey {
+        secret,
+        unsupported_params: unsupported.map(|policy| policy.value),
+        content: content.map(|content| content.value),
+    }
 }
 
 pub(super) fn read_sink(table: &Table<'_>) -> WrittenSink {
@@ -96,6 +103,7 @@ pub(super) fn read_plugin(table: &Table<'_>) -> WrittenPlugin {
             ("pooled", Isolation::Pooled),
             &[("fresh", Isolation::Fresh)],
         ),
+        log_content: table.boolean("log_content", false),
     }
 }
 
