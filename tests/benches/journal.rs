@@ -2,12 +2,13 @@
 //! by side in one run.
 //!
 //! `cargo bench -p torana-tests --bench journal` prints a table with the target beside it;
-//! nothing is asserted about time. `TORANA_BENCH_ROUNDS` (default 20) sets how often the
+//! nothing is asserted about time. Added latency and lost throughput are taken within each
+//! round; the table has their medians. With many connections on few cores a call waits for
+//! the others, and its latency says no more than the throughput: the target for the median
+//! holds for one connection, that for the throughput for all. `TORANA_BENCH_ROUNDS` (default 20) sets how often the
 //! gateways take turns.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
-
-use std::time::Duration;
 
 use torana_tests::gateway::{Config, Gateway};
 use torana_tests::openai;
@@ -20,7 +21,7 @@ const STORE: &str = "[sinks.store]\nplugin = \"sink-sqlite\"\nsettings = { path 
 
 /// What it may cost: this share of the throughput, and this much of the median.
 const TARGET_SHARE: f64 = 0.1;
-const TARGET_ADDED: Duration = Duration::from_micros(50);
+const TARGET_ADDED_US: f64 = 50.0;
 
 /// A way to keep records.
 struct Kept {
@@ -48,9 +49,9 @@ fn main() {
     let gateways: Vec<Gateway> =
         KEPT.iter().map(|kept| Gateway::start(&config(kept, &provider))).collect();
     println!(
-        "target: at most {:.0} % of the throughput and {} µs of the median, against {}\n",
+        "target: at most {:.0} % of the throughput and {TARGET_ADDED_US} µs of the median, \
+         against {}\n",
         TARGET_SHARE * 100.0,
-        TARGET_ADDED.as_micros(),
         KEPT[0].name
     );
     println!("| request | connections | kept | median | added | requests/s | less | target |");
@@ -78,25 +79,24 @@ fn measure(gateways: &[Gateway], streams: bool, connections: usize) {
     let mut series: Vec<Series> = gateways.iter().map(|_| Series::default()).collect();
     // The first round warms connections, pools and caches, and is thrown away.
     for round in 0..=turns::rounds() {
-        for (gateway, series) in gateways.iter().zip(&mut series) {
-            let turn = turns::take(gateway.address(), &request, connections);
+        // Another one begins each round: what follows a costly turn is not always the same.
+        for place in (0..gateways.len()).map(|place| (place + round) % gateways.len()) {
+            let turn = turns::take(gateways[place].address(), &request, connections);
             if round > 0 {
-                series.add(turn);
+                series[place].add(turn);
             }
         }
     }
-    let (base, base_rate) = (series[0].quantile(0.5), series[0].requests_per_second());
-    for (kept, series) in KEPT.iter().zip(&mut series) {
-        let (median, rate) = (series.quantile(0.5), series.requests_per_second());
-        let added = median.saturating_sub(base);
-        let less = 1.0 - rate / base_rate;
-        let met = added <= TARGET_ADDED && less <= TARGET_SHARE;
+    for (kept, one) in KEPT.iter().zip(&series) {
+        let added = one.added_seconds(&series[0]) * 1e6;
+        let less = one.missing_share(&series[0]);
+        let met = less <= TARGET_SHARE && (connections > 1 || added <= TARGET_ADDED_US);
         println!(
-            "| {} | {connections} | {} | {} µs | {} µs | {rate:.0} | {:.1} % | {} |",
+            "| {} | {connections} | {} | {} µs | {added:.0} µs | {:.0} | {:.1} % | {} |",
             if streams { "stream" } else { "whole" },
             kept.name,
-            median.as_micros(),
-            added.as_micros(),
+            one.quantile(0.5).as_micros(),
+            one.requests_per_second(),
             less * 100.0,
             if met { "met" } else { "missed" },
         );

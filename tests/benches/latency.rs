@@ -4,7 +4,7 @@
 //! `cargo bench -p torana-tests` prints a table; nothing is asserted about time.
 //! `TORANA_BENCH_ROUNDS` (default 20) sets how often the targets take turns.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::time::Instant;
 
@@ -77,7 +77,7 @@ fn measure(
         }
     }
     let base = series[0].quantile(0.5);
-    for (target, series) in TARGETS.iter().zip(&mut series) {
+    for (target, series) in TARGETS.iter().zip(&series) {
         let (median, p99) = (series.quantile(0.5), series.quantile(0.99));
         println!(
             "| {} | {connections} | {target} | {} µs | {} µs | {:.2} | {} µs | {:.0} |",

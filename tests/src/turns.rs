@@ -12,11 +12,10 @@ const REQUESTS: usize = 192;
 /// How often the targets take turns, without another wish.
 const ROUNDS: usize = 20;
 
-/// Latencies of one target, and how long all its turns took.
+/// What all turns of one target brought.
 #[derive(Debug, Default)]
 pub struct Series {
-    latencies: Vec<Duration>,
-    busy: Duration,
+    turns: Vec<Turn>,
 }
 
 /// What one turn brought.
@@ -39,31 +38,58 @@ pub fn rounds() -> usize {
 /// If one is not answered with 200.
 pub fn take(to: SocketAddr, request: &Request, connections: usize) -> Turn {
     let started = Instant::now();
-    let latencies = std::thread::scope(|scope| {
+    let latencies: Vec<Duration> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..connections)
             .map(|_| scope.spawn(|| worker(to, request, REQUESTS / connections)))
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("no panics")).collect()
     });
-    Turn { latencies, busy: started.elapsed() }
+    let busy = started.elapsed();
+    Turn { latencies, busy }
 }
 
 impl Series {
     pub fn add(&mut self, turn: Turn) {
-        self.busy += turn.busy;
-        self.latencies.extend(turn.latencies);
+        self.turns.push(turn);
     }
 
-    /// Between 0 and 1; nothing where there was no turn.
-    pub fn quantile(&mut self, quantile: f64) -> Duration {
-        self.latencies.sort_unstable();
-        let position = (self.latencies.len().saturating_sub(1)) as f64 * quantile;
-        self.latencies.get(position as usize).copied().unwrap_or_default()
+    /// Of all latencies, between 0 and 1; nothing where there was no turn.
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        let all = self.turns.iter().flat_map(|turn| &turn.latencies).copied().collect();
+        at(all, quantile).unwrap_or_default()
     }
 
     pub fn requests_per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.busy.as_secs_f64()
+        let requests: usize = self.turns.iter().map(|turn| turn.latencies.len()).sum();
+        let busy: Duration = self.turns.iter().map(|turn| turn.busy).sum();
+        requests as f64 / busy.as_secs_f64()
     }
+
+    /// How many seconds the median is above the base's in the same round; the median of all
+    /// rounds, which a burst of noise in some of them does not move.
+    pub fn added_seconds(&self, base: &Self) -> f64 {
+        let median =
+            |turn: &Turn| at(turn.latencies.clone(), 0.5).unwrap_or_default().as_secs_f64();
+        self.over_rounds(base, |turn, base| median(turn) - median(base))
+    }
+
+    /// The part of the base's throughput that is missing, in the same way.
+    pub fn missing_share(&self, base: &Self) -> f64 {
+        self.over_rounds(base, |turn, base| 1.0 - base.busy.as_secs_f64() / turn.busy.as_secs_f64())
+    }
+
+    fn over_rounds(&self, base: &Self, compare: impl Fn(&Turn, &Turn) -> f64) -> f64 {
+        let mut rounds: Vec<f64> =
+            self.turns.iter().zip(&base.turns).map(|(turn, base)| compare(turn, base)).collect();
+        rounds.sort_unstable_by(f64::total_cmp);
+        rounds.get(rounds.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+fn at(mut latencies: Vec<Duration>, quantile: f64) -> Option<Duration> {
+    latencies.sort_unstable();
+    let position = latencies.len().saturating_sub(1) as f64 * quantile;
+    latencies.get(position as usize).copied()
 }
 
 fn worker(to: SocketAddr, request: &Request, requests: usize) -> Vec<Duration> {

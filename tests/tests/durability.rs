@@ -41,7 +41,7 @@ fn provider() -> Provider {
     let turns = AtomicUsize::new(0);
     let provider = Provider::start(move |asked: &Asked| {
         let is_unsteady = asked.json()["model"] == "unsteady";
-        if is_unsteady && turns.fetch_add(1, Ordering::Relaxed) % UNSTEADY == 0 {
+        if is_unsteady && turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(UNSTEADY) {
             return Script::json(500, &openai::error("no luck", "server_error", "scripted"));
         }
         openai::respond(asked)
