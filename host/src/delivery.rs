@@ -6,13 +6,15 @@
 //! file with the reason. A reload that leaves a sink as it is does not touch its task.
 //!
 //! `target.rs` is a sink as others know it, `courier.rs` the task of one, `selection.rs` the
-//! rules by which rows go, `bisection.rs` finds the row that a sink dies of, `dead_letters.rs`
-//! keeps what no try can deliver, `health.rs` tells how it goes.
+//! rules by which rows go, `offers.rs` what is done until a sink takes them, `bisection.rs`
+//! finds the row that a sink dies of, `dead_letters.rs` keeps what no try can deliver,
+//! `health.rs` tells how it goes.
 
 mod bisection;
 mod courier;
 mod dead_letters;
 mod health;
+mod offers;
 mod selection;
 mod target;
 

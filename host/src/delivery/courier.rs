@@ -1,8 +1,7 @@
 //! The task of one sink: rows out of the journal, through its rules, into the sink.
 //!
 //! Nothing is acknowledged to the journal before every row of it was taken by the sink, left
-//! out by a rule, or put among the dead letters on disk. In between, anything may fail, for as
-//! long as it likes: the batch is offered again after a pause, which doubles.
+//! out by a rule, or put among the dead letters on disk (`offers.rs`).
 //!
 //! **A row that kills the sink** (a trap, a bound, or an answer that makes no sense) would
 //! otherwise stop it for ever. It is found by halving the batch, and given up only on proof
@@ -16,21 +15,18 @@
 //! flush; neither waits for a sink that fails. What was not taken stays in the journal.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::bisection::Bisection;
-use super::dead_letters::{DeadLetter, DeadLetters};
+use super::bisection::{Appetite, Bisection};
+use super::dead_letters::DeadLetters;
 use super::health::Health;
+use super::offers::{Answer, Offers, Stopped};
 use super::selection::Selection;
 use super::target::SinkTarget;
-use crate::error::chain;
 use crate::journal::{self, Batch, Consumer, Journal};
-use crate::plugin::CallFailure;
-use crate::plugin::catalog::LoadCause;
-use crate::plugin::sink::{Outcome, Rejection, Row, RowKind, SinkWriter};
+use crate::plugin::sink::{Rejection, Row, RowKind};
 
 /// Rows and bytes handed over at once: large enough that one transaction or request is worth
 /// it, small enough for a guest's memory.
@@ -41,13 +37,6 @@ const BATCH_BYTES: usize = 4 << 20;
 /// of the machine than the calls. The first row after a quiet time goes at once, and a query
 /// hurries whatever is waiting.
 const BATCH_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Pauses after a failure: doubled from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// The longest that a sink may put the host off: stores say `retry-after` of a minute.
-const LONGEST_WISH: Duration = Duration::from_secs(60);
 
 /// How long a delivery that is to end may go on: what orchestrators leave between the drain
 /// time of the requests and the kill.
@@ -78,51 +67,12 @@ pub(super) struct Courier {
     journal: Arc<Journal>,
     health: Arc<Health>,
     selection: Arc<Selection>,
-    dead_letters: DeadLetters,
+    offers: Offers,
     order: watch::Receiver<Order>,
-    /// Out of its place while a call runs: a call that is abandoned spends it.
-    writer: Option<SinkWriter>,
-    /// To be waited before the sink is asked again.
-    pause: Option<Duration>,
-    /// The pause after the next failure.
-    next_pause: Duration,
-    /// Halved when a batch kills the sink, doubled when one is taken.
-    most_rows: usize,
+    appetite: Appetite,
     witness: Option<Row>,
     /// Rows that killed the sink by themselves.
     suspects: Vec<Row>,
-}
-
-/// What became of rows that were offered.
-enum Answer {
-    /// All are durable, but for these.
-    Taken(Vec<Rejection>),
-    /// The sink died of them, in these words.
-    Killed(String),
-}
-
-/// Told to stop before it was done; everything is still in the journal.
-struct Stopped;
-
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error("the sink could not be opened: {}", chain(.0))]
-    Open(LoadCause),
-    #[error("the sink's plugin failed: {0}")]
-    Call(#[from] CallFailure),
-    #[error("the sink rejected row {row} of a batch of {rows}")]
-    Nonsense { row: u32, rows: usize },
-}
-
-impl WriteError {
-    /// The rows may be to blame.
-    fn is_kill(&self) -> bool {
-        match self {
-            Self::Open(_) => false,
-            Self::Call(failure) => failure.is_kill(),
-            Self::Nonsense { .. } => true,
-        }
-    }
 }
 
 impl Courier {
@@ -135,16 +85,13 @@ impl Courier {
         order: watch::Receiver<Order>,
     ) -> Self {
         Self {
+            offers: Offers::new(target.clone(), health.clone(), dead_letters, order.clone()),
             target,
             journal,
             health,
             selection: Arc::new(selection),
-            dead_letters,
             order,
-            writer: None,
-            pause: None,
-            next_pause: FIRST_PAUSE,
-            most_rows: BATCH_ROWS,
+            appetite: Appetite::new(BATCH_ROWS),
             witness: None,
             suspects: Vec::new(),
         }
@@ -160,9 +107,7 @@ impl Courier {
                 return;
             }
         };
-        let letters = self.dead_letters.clone();
-        let bytes = tokio::task::spawn_blocking(move || letters.bytes()).await.unwrap_or_default();
-        self.health.figures.dead_letter_bytes.set(signed(bytes));
+        self.offers.measure_dead_letters().await;
         let ordered = self.order.clone();
         tokio::select! {
             biased;
@@ -178,7 +123,7 @@ impl Courier {
         while let Some(batch) = self.next_batch(consumer).await {
             let mut position = batch.position;
             let is_full =
-                batch.rows.len() >= self.most_rows || size(&batch.rows) >= BATCH_BYTES / 2;
+                batch.rows.len() >= self.appetite.rows() || size(&batch.rows) >= BATCH_BYTES / 2;
             let Ok(mut skipped) = self.deliver(batch).await else { return };
             while !self.suspects.is_empty() {
                 let judged = match &self.witness {
@@ -210,7 +155,7 @@ impl Courier {
     /// Absent: the end.
     async fn next_batch(&mut self, consumer: &mut Consumer) -> Option<Batch> {
         let order = *self.order.borrow();
-        let next = consumer.next_batch(self.most_rows, BATCH_BYTES);
+        let next = consumer.next_batch(self.appetite.rows(), BATCH_BYTES);
         match order {
             Order::Leave => return None,
             Order::Drain if self.is_even() => return None,
@@ -248,19 +193,15 @@ impl Courier {
         let all = batch.rows.len();
         let rows: Vec<Row> = self.pick(batch.rows).await?.into_iter().map(to_wit).collect();
         let mut bisection = Bisection::new(rows.len());
-        while let Some(slice) = bisection.next() {
-            let part = rows.get(slice).unwrap_or_default();
-            match self.ask(part).await? {
+        while let Some(slice) = bisection.next(&self.appetite) {
+            let part = rows.get(slice.clone()).unwrap_or_default();
+            match self.offers.ask(part).await? {
                 Answer::Taken(rejections) => {
-                    self.bury(part, &rejections).await?;
+                    self.offers.bury(part, &rejections).await?;
                     self.remember(part, &rejections);
-                    self.most_rows = self.most_rows.saturating_mul(2).min(BATCH_ROWS);
-                    bisection.taken();
+                    bisection.taken(&slice, &mut self.appetite);
                 }
-                Answer::Killed(_) => {
-                    self.most_rows = (part.len() / 2).max(1);
-                    bisection.killed();
-                }
+                Answer::Killed(_) => bisection.killed(&slice, &mut self.appetite),
             }
         }
         let suspects = bisection.into_suspects();
@@ -284,13 +225,13 @@ impl Courier {
         let Some(suspect) = self.suspects.pop() else { return Ok(()) };
         let mut proofs = 0;
         loop {
-            let words = match self.ask(std::slice::from_ref(&suspect)).await? {
+            let words = match self.offers.ask(std::slice::from_ref(&suspect)).await? {
                 Answer::Taken(rejections) => {
-                    return self.bury(std::slice::from_ref(&suspect), &rejections).await;
+                    return self.offers.bury(std::slice::from_ref(&suspect), &rejections).await;
                 }
                 Answer::Killed(words) => words,
             };
-            match self.ask(std::slice::from_ref(witness)).await? {
+            match self.offers.ask(std::slice::from_ref(witness)).await? {
                 // It has been taken once: a rejection now is no news.
                 Answer::Taken(_) => proofs += 1,
                 Answer::Killed(_) => proofs = 0,
@@ -298,7 +239,7 @@ impl Courier {
             if proofs >= PROOFS {
                 let rejection =
                     Rejection { row: 0, reason: format!("{words}, and of no other row") };
-                return self.bury(std::slice::from_ref(&suspect), &[rejection]).await;
+                return self.offers.bury(std::slice::from_ref(&suspect), &[rejection]).await;
             }
         }
     }
@@ -310,9 +251,9 @@ impl Courier {
         consumer: &mut Consumer,
     ) -> Result<Option<(journal::Position, u64)>, Stopped> {
         let Some(suspect) = self.suspects.pop() else { return Ok(None) };
-        match self.ask(std::slice::from_ref(&suspect)).await? {
+        match self.offers.ask(std::slice::from_ref(&suspect)).await? {
             Answer::Taken(rejections) => {
-                self.bury(std::slice::from_ref(&suspect), &rejections).await?;
+                self.offers.bury(std::slice::from_ref(&suspect), &rejections).await?;
                 self.remember(std::slice::from_ref(&suspect), &rejections);
                 return Ok(None);
             }
@@ -324,132 +265,14 @@ impl Courier {
         }
         let further = tokio::select! {
             biased;
-            batch = consumer.next_batch(self.most_rows, BATCH_BYTES) => batch,
-            () = tokio::time::sleep(self.pause.unwrap_or(FIRST_PAUSE)) => return Ok(None),
+            batch = consumer.next_batch(self.appetite.rows(), BATCH_BYTES) => batch,
+            () = tokio::time::sleep(self.offers.pause()) => return Ok(None),
             () = told(&mut self.order) => return Err(Stopped),
         };
         let batch = further.ok_or(Stopped)?;
         let position = batch.position;
         let skipped = self.deliver(batch).await?;
         Ok(Some((position, skipped)))
-    }
-
-    /// Offers rows until the sink answers for them, one way or the other.
-    async fn ask(&mut self, rows: &[Row]) -> Result<Answer, Stopped> {
-        loop {
-            self.wait().await?;
-            let started = Instant::now();
-            let written = self.write(rows).await;
-            let figures = &self.health.figures;
-            figures.duration.observe(started.elapsed().as_secs_f64());
-            match written {
-                Ok(Outcome::Ack) => {
-                    figures.acknowledged.inc();
-                    self.succeeded(rows.len());
-                    return Ok(Answer::Taken(Vec::new()));
-                }
-                Ok(Outcome::Reject(rejections)) => {
-                    figures.partly_rejected.inc();
-                    self.succeeded(rows.len() - rejections.len());
-                    return Ok(Answer::Taken(rejections));
-                }
-                Ok(Outcome::Retry(wish_ms)) => {
-                    figures.put_off.inc();
-                    let wish = Duration::from_millis(wish_ms.into());
-                    self.failed("the sink asked to come again later");
-                    self.pause = self.pause.map(|pause| pause.max(wish.min(LONGEST_WISH)));
-                }
-                Err(error) => {
-                    figures.failed.inc();
-                    let words = self.target.sink.redact(&error.to_string());
-                    self.failed(&words);
-                    if error.is_kill() {
-                        return Ok(Answer::Killed(words));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The pause that a failure left.
-    async fn wait(&mut self) -> Result<(), Stopped> {
-        let Some(pause) = self.pause.take() else { return Ok(()) };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = told(&mut self.order) => Err(Stopped),
-        }
-    }
-
-    async fn write(&mut self, rows: &[Row]) -> Result<Outcome, WriteError> {
-        // Before an instance is made, which in quarantine would be for nothing.
-        self.target.sink.admit()?;
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => self.target.sink.writer().await.map_err(WriteError::Open)?,
-        };
-        let outcome = match writer.write(rows).await? {
-            Outcome::Reject(rejections) => Outcome::Reject(checked(rejections, rows.len())?),
-            other => other,
-        };
-        self.writer = Some(writer);
-        Ok(outcome)
-    }
-
-    fn succeeded(&mut self, rows: usize) {
-        self.health.figures.delivered.inc_by(rows as u64);
-        self.recovered();
-    }
-
-    fn recovered(&mut self) {
-        self.health.well();
-        self.target.is_failing.store(false, Relaxed);
-        self.next_pause = FIRST_PAUSE;
-    }
-
-    fn failed(&mut self, words: &str) {
-        self.health.failing(words);
-        self.target.is_failing.store(true, Relaxed);
-        self.pause = Some(self.next_pause);
-        self.next_pause = self.next_pause.saturating_mul(2).min(LONGEST_PAUSE);
-    }
-
-    /// Rows that can never be stored are kept beside, for people. Returns once they are.
-    async fn bury(&mut self, rows: &[Row], rejections: &[Rejection]) -> Result<(), Stopped> {
-        if rejections.is_empty() {
-            return Ok(());
-        }
-        let letter = |rejection: &Rejection| {
-            let row = rows.get(rejection.row as usize)?;
-            Some(DeadLetter {
-                id: row.id.clone(),
-                kind: word(row.kind),
-                reason: self.target.sink.redact(&rejection.reason),
-                row: row.json.clone(),
-            })
-        };
-        let letters: Arc<[DeadLetter]> = rejections.iter().filter_map(letter).collect();
-        loop {
-            self.wait().await?;
-            let (files, kept) = (self.dead_letters.clone(), letters.clone());
-            let kept = tokio::task::spawn_blocking(move || {
-                files.keep(&kept).map(|dropped| (dropped, files.bytes()))
-            });
-            match kept.await.map_err(|_| Stopped)? {
-                Ok((dropped, bytes)) => {
-                    let figures = &self.health.figures;
-                    figures.rejected.inc_by(letters.len() as u64);
-                    figures.dead_letters_dropped.inc_by(dropped);
-                    figures.dead_letter_bytes.set(signed(bytes));
-                    self.recovered();
-                    tracing::error!(sink = self.target.identity.name, rows = letters.len(), dropped, file = %self.dead_letters.path().display(), "rows that the sink can never take are in the dead-letter file");
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.health.figures.dead_letter_errors.inc();
-                    self.failed(&format!("the dead-letter file cannot be written: {error}"));
-                }
-            }
-        }
     }
 
     /// The smallest row that was taken may have to bear witness.
@@ -465,15 +288,7 @@ impl Courier {
 
     async fn end(mut self, consumer: &mut Consumer) {
         let name = &self.target.identity.name;
-        if let Some(writer) = &mut self.writer {
-            match tokio::time::timeout(GRACE, writer.flush()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(sink = name, %error, "the sink could not be flushed");
-                }
-                Err(_) => tracing::warn!(sink = name, "the sink took too long to flush"),
-            }
-        }
+        self.offers.flush(GRACE).await;
         if let Err(error) = consumer.flush() {
             tracing::warn!(sink = name, %error, "the sink's position could not be saved; its last rows will be delivered again");
         }
@@ -481,7 +296,7 @@ impl Courier {
 }
 
 /// Returns once there is an order to end, or nobody left to give one.
-async fn told(order: &mut watch::Receiver<Order>) {
+pub(super) async fn told(order: &mut watch::Receiver<Order>) {
     drop(order.wait_for(|order| *order != Order::Run).await);
 }
 
@@ -490,35 +305,8 @@ async fn grace(mut order: watch::Receiver<Order>) {
     tokio::time::sleep(GRACE).await;
 }
 
-/// In order, each row once.
-fn checked(mut rejections: Vec<Rejection>, rows: usize) -> Result<Vec<Rejection>, WriteError> {
-    rejections.sort_by_key(|rejection| rejection.row);
-    rejections.dedup_by_key(|rejection| rejection.row);
-    match rejections.last() {
-        Some(last) if last.row as usize >= rows => {
-            Err(WriteError::Nonsense { row: last.row, rows })
-        }
-        _ => Ok(rejections),
-    }
-}
-
 fn size(rows: &[journal::Row]) -> usize {
     rows.iter().map(|row| row.json.len()).sum()
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn word(kind: RowKind) -> &'static str {
-    match kind {
-        RowKind::Inference => "inference",
-        RowKind::ModelInference => "model_inference",
-        RowKind::Feedback => "feedback",
-        RowKind::Decision => "decision",
-        RowKind::PluginEvent => "plugin_event",
-        RowKind::Snapshot => "snapshot",
-    }
 }
 
 fn to_wit(row: journal::Row) -> Row {
