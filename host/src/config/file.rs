@@ -2,8 +2,8 @@
 //! when it is absent.
 //!
 //! One function for each table, by subject: `server.rs` (server, admin, journal, plugin
-//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `metric.rs`, `plugin.rs` (plugins, sinks,
-//! client keys). They read; what keys say about each other is checked in `resolve.rs`, for
+//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `metric.rs`,
+//! `plugin.rs` (plugins, client keys), `sink.rs`. They read; what keys say about each other is checked in `resolve.rs`, for
 //! which they keep the spot of whatever names something else.
 
 pub(super) mod metric;
@@ -13,6 +13,7 @@ pub(super) mod plugin;
 pub(super) mod provider;
 mod routing;
 pub(super) mod server;
+pub(super) mod sink;
 
 use std::collections::BTreeMap;
 
@@ -21,9 +22,10 @@ use super::problem::Located;
 use super::reader::Table;
 use super::{Admin, Journal, Metric, PluginHost, Router, Routing, StructuredOutput};
 use model::{WrittenFunction, WrittenModel};
-use plugin::{WrittenKey, WrittenPlugin, WrittenSink};
+use plugin::{WrittenKey, WrittenPlugin};
 use provider::WrittenProvider;
 use server::WrittenServer;
+use sink::WrittenSink;
 
 /// Tables whose entries may be spread over several files.
 pub(super) const TABLES_BY_NAME: [&str; 8] =
@@ -77,6 +79,6 @@ pub(super) fn read(table: &Table<'_>) -> Written {
             .named("functions", NameRule::Plain, |_, table| model::read_function(table)),
         metrics: table.named("metrics", NameRule::Plain, metric::read_metric),
         plugins: table.named("plugins", NameRule::Plain, |_, table| plugin::read_plugin(table)),
-        sinks: table.named("sinks", NameRule::Plain, |_, table| plugin::read_sink(table)),
+        sinks: table.named("sinks", NameRule::Plain, |_, table| sink::read_sink(table)),
     }
 }
