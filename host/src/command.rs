@@ -186,7 +186,6 @@ fn check_blocking(path: &str) -> Result<String, SetupError> {
     use crate::gateway::ambient;
     use crate::plugin::Catalog;
     use crate::plugin::engine::Engines;
-    use crate::plugin::events::Events;
     use crate::snapshot::build::{Surroundings, build};
     use crate::upstream::pool::UpstreamPool;
 
@@ -195,7 +194,7 @@ fn check_blocking(path: &str) -> Result<String, SetupError> {
         complain(&notice.to_string());
     }
     let engines = Engines::new(&config.plugin_host.cache, config.plugin_host.instances)?;
-    let catalog = Catalog::new(engines, PLUGINS, Events::channel().0);
+    let catalog = Catalog::new(engines, PLUGINS);
     let runtime = tokio::runtime::Handle::current();
     let upstream = Arc::new(UpstreamPool::new()?);
     let surroundings = Surroundings {

@@ -129,7 +129,7 @@ impl Gateway {
         let budgets = Budgets::new(&routing.budgets, Instant::now());
         let affinity = Affinity::new(routing.affinity_sessions, routing.affinity_ttl);
         let (events, told) = Events::channel();
-        let catalog = Catalog::new(engines, bundled, events);
+        let catalog = Catalog::new(engines, bundled).telling(events);
         let deliveries =
             Deliveries::new(journal.clone(), tasks.clone(), dead_letters, metrics.sinks.clone());
         let statistics = Mutex::default();

@@ -192,7 +192,7 @@ mod tests {
         let format = builder.map_event_format(|format| Attributed { format, end: "}\n" });
         let one = one();
         let _guard = tracing::subscriber::set_default(format.finish());
-        about(one, async { tracing::warn!(n = 1, "a } in \"it\"") }).await;
+        about(one, async { tracing::warn!(n = 1, "a }} in \"it\"") }).await;
         let line: serde_json::Value = serde_json::from_str(lines.text().trim()).unwrap();
         assert_eq!(line["inference_id"], one.inference.to_string());
         assert_eq!(line["trace_id"], one.trace.to_string());

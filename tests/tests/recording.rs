@@ -181,7 +181,7 @@ fn stream_that_the_client_leaves_is_recorded_with_what_had_come_and_what_that_co
                            "messages": [{ "role": "user", "content": "hi" }] });
         let mut stream = Request::post(path, &body).stream(gateway.address());
         let inference = stream.header("x-torana-inference-id").unwrap().to_owned();
-for _ in 0..5 {
+        for _ in 0..5 {
             stream.next_event().unwrap();
         }
         drop(stream);

@@ -14,7 +14,6 @@ use crate::config::{Config, Plugin, PluginSource, Problems};
 use crate::gateway::load_config;
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::engine::{EngineError, Engines};
-use crate::plugin::events::Events;
 use crate::plugin::sink::{Sink, SinkReader};
 use crate::plugin::{Catalog, Kind, LoadError, LoadedPlugin};
 
@@ -73,7 +72,7 @@ impl Offline {
         let config = path.or(usual).map(|path| load_config(path, PLUGINS)).transpose()?;
         let cache = config.as_ref().map_or_else(user_cache, |it| it.plugin_host.cache.clone());
         let engines = Engines::new(&cache, INSTANCES)?;
-        Ok(Self { catalog: Catalog::new(engines, PLUGINS, Events::channel().0), config })
+        Ok(Self { catalog: Catalog::new(engines, PLUGINS), config })
     }
 
     /// The component and its settings.

@@ -102,9 +102,16 @@ struct State {
 }
 
 impl Catalog {
-    /// What happens to plugins is told to `events`.
-    pub fn new(engines: Engines, bundled: &'static [Bundled], events: Events) -> Self {
+    /// What happens to its plugins is told to nobody.
+    pub fn new(engines: Engines, bundled: &'static [Bundled]) -> Self {
+        let (events, _) = Events::channel();
         Self { engines, bundled, events, state: Mutex::default() }
+    }
+
+    /// What happens to plugins that are loaded from now on is told here.
+    #[must_use]
+    pub fn telling(self, events: Events) -> Self {
+        Self { events, ..self }
     }
 
     /// The plugin `name`, as the configuration describes it, to be used as `kind`.

@@ -59,7 +59,11 @@ fn provider() -> Provider {
 
 fn gateway(provider: &Provider) -> Gateway {
     let tables = compatible("up", &provider.url(), "")
-        + &compatible("translated", &provider.url(), "forward = false")
+        + &compatible(
+            "translated",
+            &provider.url(),
+            "forward = false\nsettings = { unsupported = [\"top_k\"] }",
+        )
         + "[models.m]\nendpoints = [\"up/m\"]\n\
            [models.falls]\nrouter = \"priority\"\nendpoints = [\"up/broken\", \"up/m\"]\n\
            [models.fails]\nendpoints = [\"up/broken\"]\n[models.tools]\nendpoints = [\"up/tools\"]\n\
