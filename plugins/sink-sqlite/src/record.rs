@@ -17,8 +17,8 @@ use torana_plugin_sdk::sink::{Row, RowKind};
 
 use crate::words::Words;
 
-/// JSON of more bytes is kept without its content: the host takes 8 MiB in one call, and the
-/// words of the row go with it.
+/// JSON of more bytes is kept without its content: the host takes 8 MiB in one call, and up to
+/// 2 MiB of words go with the row.
 const MAX_JSON: usize = 5 << 20;
 
 /// The content of inferences and of attempts: what retention takes out.

@@ -11,6 +11,7 @@ use super::*;
 use crate::cursor::Cursor;
 
 mod document;
+mod large;
 mod memory;
 mod migration;
 mod oracle;

@@ -15,11 +15,15 @@ use serde_json::value::RawValue;
 const LONGEST_BASE64: usize = 1 << 10;
 /// A string of more bytes without a space is no text, in any script.
 const LONGEST_UNSPACED: usize = 64 << 10;
+/// Words beyond this many bytes are left out: with the row itself they have to fit into one
+/// call of the host.
+const MAX_BYTES: usize = 2 << 20;
 
 /// Each word once.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     words: HashSet<String>,
+    bytes: usize,
 }
 
 impl Words {
@@ -39,7 +43,7 @@ impl Words {
 
     /// None where there are none.
     pub(crate) fn joined(&self) -> Option<String> {
-        let mut joined = String::with_capacity(self.words.iter().map(|word| word.len() + 1).sum());
+        let mut joined = String::with_capacity(self.bytes);
         for word in &self.words {
             if !joined.is_empty() {
                 joined.push(' ');
@@ -68,8 +72,10 @@ impl Words {
             } else {
                 lower = word.to_lowercase();
             }
-            if !self.words.contains(lower.as_str()) {
+            let bytes = self.bytes + lower.len() + 1;
+            if bytes <= MAX_BYTES && !self.words.contains(lower.as_str()) {
                 self.words.insert(lower.clone());
+                self.bytes = bytes;
             }
         }
     }

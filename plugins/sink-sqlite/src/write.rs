@@ -40,10 +40,10 @@ pub(crate) fn batch(database: &mut impl Database, batch: &[Row]) -> Outcome {
             }
         };
         let bytes = statements.iter().map(weight).sum();
-        if work.bytes.saturating_add(bytes) > MAX_BYTES {
-            if let Err(error) = std::mem::take(&mut work).done(database, &mut rejections) {
-                return retry(&error);
-            }
+        if work.bytes.saturating_add(bytes) > MAX_BYTES
+            && let Err(error) = std::mem::take(&mut work).done(database, &mut rejections)
+        {
+            return retry(&error);
         }
         work.add(position, statements, bytes);
     }

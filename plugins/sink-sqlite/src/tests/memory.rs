@@ -4,16 +4,18 @@ use rusqlite::types::{ToSqlOutput, Value as Stored};
 use rusqlite::{Connection, ErrorCode, ToSql};
 use torana_plugin_sdk::host::sql::{Database, Error, Rows, Statement, Value};
 
-/// As the host does it, with failures and limits to order.
+/// What the host gives at most.
+const MAX_VALUES: usize = 100_000;
+
+/// As the host does it, with failures to order.
 pub(super) struct Memory {
     pub(super) connection: Connection,
     pub(super) failures: Vec<Error>,
-    pub(super) most_rows: usize,
 }
 
 impl Memory {
     pub(super) fn over(connection: Connection) -> Self {
-        Self { connection, failures: vec![], most_rows: 100_000 }
+        Self { connection, failures: vec![] }
     }
 }
 
@@ -73,7 +75,7 @@ impl Database for Memory {
         };
         let rows: Vec<Vec<Value>> =
             prepared.query_map(bound, read).map_err(host_error)?.map(Result::unwrap).collect();
-        if rows.len() > self.most_rows {
+        if rows.len() * width > MAX_VALUES {
             return Err(Error::TooLarge);
         }
         Ok(Rows { columns: vec![], rows })

@@ -1,5 +1,7 @@
 //! A database of version 1 becomes one of this version, with every row that it had.
 
+use torana_plugin_sdk::host::sql::Rows;
+
 use super::*;
 
 /// As the gateway of version 1 left it.
@@ -90,6 +92,36 @@ fn rows_go_on_being_written_beside_those_of_version_1() {
     assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(4));
     let fresh = RowFilter { text: Some("fresh".into()), ..no_filter() };
     assert_eq!(walk(&mut store, &fresh, Order::NewestFirst), ["new"]);
+}
+
+/// Says at first that nothing was done yet, as it was when the other instance began.
+struct Overtaken {
+    database: Memory,
+    is_stale: bool,
+}
+
+impl Database for Overtaken {
+    fn execute(&mut self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
+        self.database.execute(statements)
+    }
+
+    fn query(&mut self, statement: &Statement) -> Result<Rows, Error> {
+        let rows = self.database.query(statement)?;
+        let none = Rows { columns: vec![], rows: vec![vec![Value::Null]] };
+        Ok(if std::mem::take(&mut self.is_stale) { none } else { rows })
+    }
+}
+
+#[test]
+fn an_instance_that_is_overtaken_by_another_uses_what_that_made() {
+    let mut first = store();
+    assert_eq!(write(&mut first, &[inference("a", 1, json!({}))]), Outcome::Ack);
+    let overtaken = Overtaken { database: first.database, is_stale: true };
+    let mut second = Store::over(overtaken, &settings()).unwrap().database.database;
+    let sql =
+        "SELECT (SELECT count(*) FROM inference) + (SELECT max(version) FROM torana_migration)";
+    let rows = second.query(&Statement::new(sql, vec![])).unwrap().rows;
+    assert_eq!(rows, [[Value::Integer(3)]]);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use torana_plugin_sdk::sink::{
     RowKind, Spread, Table, UsageReport, UsageRequest, UsageRow,
 };
 
+/// Start of the bucket, and names.
+type Group = (Option<u64>, Vec<Option<String>>);
+
 /// All rows that were written, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -86,7 +89,7 @@ impl Oracle {
     }
 
     pub(crate) fn usage(&self, request: &UsageRequest) -> UsageReport {
-        let mut groups: BTreeMap<(Option<u64>, Vec<Option<String>>), Vec<&Kept>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<&Kept>> = BTreeMap::new();
         for row in self.passing(request.of, &request.filter) {
             let start = request.interval_ms.map(|width| row.time_unix_ms / width * width);
             let names = request.by.iter().map(|it| row.text(dimension(*it)).map(str::to_owned));

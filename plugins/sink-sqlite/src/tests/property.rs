@@ -239,7 +239,7 @@ fn assert_same(mut found: UsageRow, expected: UsageRow) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn pages_of_every_table_are_what_the_oracle_lists(
