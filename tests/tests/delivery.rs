@@ -318,7 +318,7 @@ fn each_sink_gets_what_its_rules_say() {
         (&json!("metadata"), &Value::Null)
     );
     let failures = rows(&store, "/failures");
-    assert_eq!(ids(&failures, "inference"), [bad.clone()]);
+    assert_eq!(ids(&failures, "inference"), std::slice::from_ref(&bad));
     assert_eq!(ids(&failures, "model_inference").len(), 1, "{failures:#?}");
     assert!(failures.iter().all(|row| row["inference_id"] == json!(bad)));
     assert_eq!(rows(&store, "/none"), [Value::Null; 0]);

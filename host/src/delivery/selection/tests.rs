@@ -104,7 +104,7 @@ fn metadata_has_the_shape_of_the_row_and_none_of_its_content() {
     let selection = Selection::new(&SinkRows { content: Content::Metadata, ..rules() });
     let id = Uuid::now_v7();
     let full = json!({
-        "id": id, "cost_usd": 0.1, "total_ms": 12.300_000_000_000_001, "tags": { "team": "x" },
+        "id": id, "cost_usd": 0.1, "total_ms": 0.300_000_000_000_000_04, "tags": { "team": "x" },
         "error": { "kind": "server", "code": "c", "message": "SECRET" },
         "invalid_tool_calls": [{ "id": "1", "name": "f", "reason": "schema", "message": "SECRET" }],
         "invalid_output": ["SECRET"],
@@ -130,7 +130,7 @@ fn metadata_has_the_shape_of_the_row_and_none_of_its_content() {
     assert_eq!(
         json[0],
         json!({
-            "id": id, "cost_usd": 0.1, "total_ms": 12.300_000_000_000_001, "tags": { "team": "x" },
+            "id": id, "cost_usd": 0.1, "total_ms": 0.300_000_000_000_000_04, "tags": { "team": "x" },
             "error": { "kind": "server", "code": "c", "message": null },
             "invalid_tool_calls": [{ "id": "1", "name": "f", "reason": "schema", "message": null }],
             "request": null, "response": null,
