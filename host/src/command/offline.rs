@@ -54,6 +54,10 @@ pub(super) enum StoreError {
     NoConfig,
     #[error("no sink of the configuration can be read back, such as sink-sqlite")]
     NoStore,
+    #[error("no sink {name:?} in the configuration; there are: {known}")]
+    NoSink { name: String, known: String },
+    #[error("the sink {0:?} cannot be read back, as sink-sqlite can")]
+    Unreadable(String),
     #[error("the store cannot be opened")]
     Open(#[from] LoadCause),
 }
@@ -107,6 +111,19 @@ impl Offline {
     ) -> Result<Option<Arc<LoadedPlugin>>, OfflineError> {
         let plugin = self.config.as_ref().and_then(|config| config.plugins.get(name));
         Ok(plugin.map(|plugin| self.catalog.load(name, plugin, kind)).transpose()?)
+    }
+
+    /// The sink of this name, opened; without one, as [`Offline::reader`].
+    pub(super) async fn reader_of(&self, name: Option<&str>) -> Result<SinkReader, StoreError> {
+        let Some(name) = name else { return self.reader().await };
+        let config = self.config.as_ref().ok_or(StoreError::NoConfig)?;
+        let sink = config.sinks.get(name).ok_or_else(|| StoreError::NoSink {
+            name: name.to_owned(),
+            known: config.sinks.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        let unreadable = || StoreError::Unreadable(name.to_owned());
+        let plugin = self.load(&sink.plugin, Kind::Sink)?.ok_or_else(unreadable)?;
+        Sink::new(plugin, &sink.settings)?.reader().await?.ok_or_else(unreadable)
     }
 
     /// The sink that the gateway reads back, or the first that can be, opened.
