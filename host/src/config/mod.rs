@@ -221,6 +221,15 @@ pub struct ClientKey {
     /// SHA-256 of the secret; the secret itself is not kept.
     pub sha256: [u8; 32],
     pub unsupported_params: Option<UnsupportedParams>,
+    pub reads: Reads,
+}
+
+/// Whose records a key may read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Those of its own calls.
+    Own,
+    All,
 }
 
 /// `[providers.NAME]`, with its preset filled in.

@@ -169,8 +169,8 @@ impl Resolver<'_> {
                     format!("the same secret as keys.{}; expected one of its own", same.name);
                 self.report(spot.error(message));
             }
-            let unsupported_params = key.unsupported_params;
-            keys.push(ClientKey { name, sha256, unsupported_params });
+            let WrittenKey { unsupported_params, reads, .. } = key;
+            keys.push(ClientKey { name, sha256, unsupported_params, reads });
         }
         keys
     }

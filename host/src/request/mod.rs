@@ -18,10 +18,11 @@
 //! Beside them: `structure`, `tool_calls` and `findings` (whether an answer is what was asked
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
-//! to a body); and the routes that ask no model: `models`, `endpoints`, `inferences`,
-//! `resource`.
+//! to a body); and the routes that ask no model: `models`, `endpoints`, `resource`, and those that
+//! read the record: `inferences`, `generation`, `activity`, `usage`, `feedback_statistics`.
 
 pub mod accept;
+pub mod activity;
 pub mod admit;
 pub mod answer;
 pub mod assign;
@@ -30,7 +31,9 @@ pub mod bounds;
 pub mod decode;
 pub mod endpoints;
 pub mod estimate;
+pub mod feedback_statistics;
 pub mod findings;
+pub mod generation;
 pub mod history;
 pub mod inferences;
 pub mod models;
@@ -45,6 +48,7 @@ pub mod resume;
 pub mod route;
 pub mod structure;
 pub mod tool_calls;
+pub mod usage;
 pub mod wishes;
 
 use std::sync::Arc;

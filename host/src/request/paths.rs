@@ -22,6 +22,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/inferences"),
     ("GET", "/v1/inferences/{id}"),
+    ("GET", "/v1/usage"),
+    ("GET", "/v1/feedback/statistics"),
+    ("GET", "/v1/generation"),
+    ("GET", "/v1/activity"),
     ("GET", "/v1/responses/{id}"),
     ("DELETE", "/v1/responses/{id}"),
     ("POST", "/v1/responses/{id}/cancel"),
@@ -53,6 +57,10 @@ pub enum Object {
     Endpoints(String),
     Inferences,
     Inference(String),
+    Usage,
+    FeedbackStatistics,
+    Generation,
+    Activity,
     /// A response that this gateway may have given itself.
     Response(String),
     /// Lives at a provider; the path below `/v1`.
@@ -108,6 +116,10 @@ fn object(method: &Method, below: &str, segments: &[&str]) -> Option<Object> {
         ["models", _] if delete => resource(),
         ["inferences"] if get => Some(Object::Inferences),
         ["inferences", id] if get => Some(Object::Inference((*id).to_owned())),
+        ["usage"] if get => Some(Object::Usage),
+        ["feedback", "statistics"] if get => Some(Object::FeedbackStatistics),
+        ["generation"] if get => Some(Object::Generation),
+        ["activity"] if get => Some(Object::Activity),
         ["responses", "compact" | "input_tokens"] => post.then(resource).flatten(),
         ["responses", id] if get => Some(Object::Response((*id).to_owned())),
         ["responses", _] if delete => resource(),
@@ -132,7 +144,9 @@ fn refuse(method: &Method, path: &str, below: Option<&str>) -> Cause {
         ["chat", "completions"] => "GET, POST",
         ["completions" | "responses" | "embeddings" | "messages"] => "POST",
         ["messages", "count_tokens"] | ["responses", "compact" | "input_tokens"] => "POST",
-        ["models" | "inferences"] | ["inferences", _] => "GET",
+        ["models" | "inferences" | "usage" | "generation" | "activity"]
+        | ["inferences", _]
+        | ["feedback", "statistics"] => "GET",
         ["models", _] | ["responses", _] => "GET, DELETE",
         ["models", ..] => "GET",
         ["responses", _, "cancel"] => "POST",

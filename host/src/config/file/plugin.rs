@@ -8,7 +8,7 @@ use super::super::address::origin;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{Isolation, Limits, UnsupportedParams};
+use super::super::{Isolation, Limits, Reads, UnsupportedParams};
 use super::provider::secret_reference;
 
 /// Forty times what a provider adapter uses on a large request.
@@ -62,6 +62,7 @@ pub(in super::super) struct WrittenSink {
 pub(in super::super) struct WrittenKey {
     pub(in super::super) secret: Option<Located<SecretReference>>,
     pub(in super::super) unsupported_params: Option<UnsupportedParams>,
+    pub(in super::super) reads: Reads,
 }
 
 pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
@@ -71,7 +72,11 @@ pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
         table.report(table.spot().error(message));
     }
     let unsupported = table.choice("unsupported_params", &UnsupportedParams::NAMES);
-    WrittenKey { secret, unsupported_params: unsupported.map(|policy| policy.value) }
+    WrittenKey {
+        secret,
+        unsupported_params: unsupported.map(|policy| policy.value),
+        reads: table.choice_or("reads", ("own", Reads::Own), &[("all", Reads::All)]),
+    }
 }
 
 pub(super) fn read_sink(table: &Table<'_>) -> WrittenSink {
