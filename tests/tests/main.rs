@@ -21,6 +21,7 @@ mod openai_suite;
 mod plugin_containment;
 mod plugin_loading;
 mod preferences;
+mod reading;
 mod reload;
 mod responses_store;
 mod resume;
