@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::bundled::PLUGINS;
-use crate::config::{Config, Plugin, PluginSource, Problems};
+use crate::config::{self, Config, Plugin, PluginSource, Problems};
 use crate::gateway::load_config;
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::engine::{EngineError, Engines};
@@ -121,9 +121,7 @@ impl Offline {
             name: name.to_owned(),
             known: config.sinks.keys().cloned().collect::<Vec<_>>().join(", "),
         })?;
-        let unreadable = || StoreError::Unreadable(name.to_owned());
-        let plugin = self.load(&sink.plugin, Kind::Sink)?.ok_or_else(unreadable)?;
-        Sink::new(plugin, &sink.settings)?.reader().await?.ok_or_else(unreadable)
+        self.open_sink(sink).await?.ok_or_else(|| StoreError::Unreadable(name.to_owned()))
     }
 
     /// The sink that the gateway reads back, or the first that can be, opened.
@@ -131,14 +129,18 @@ impl Offline {
         let config = self.config.as_ref().ok_or(StoreError::NoConfig)?;
         let wanted = |name: &String| config.query_sink.as_ref().is_none_or(|sink| sink == name);
         for (_, sink) in config.sinks.iter().filter(|(name, _)| wanted(name)) {
-            let Some(plugin) = self.load(&sink.plugin, Kind::Sink)? else { continue };
-            if plugin.queryable
-                && let Some(reader) = Sink::new(plugin, &sink.settings)?.reader().await?
-            {
+            if let Some(reader) = self.open_sink(sink).await? {
                 return Ok(reader);
             }
         }
         Err(StoreError::NoStore)
+    }
+
+    /// `None` for one that cannot be read back.
+    async fn open_sink(&self, sink: &config::Sink) -> Result<Option<SinkReader>, StoreError> {
+        let plugin = self.load(&sink.plugin, Kind::Sink)?.filter(|plugin| plugin.queryable);
+        let Some(plugin) = plugin else { return Ok(None) };
+        Ok(Sink::new(plugin, &sink.settings)?.reader().await?)
     }
 
     fn find(&self, name: &str) -> Result<(String, Plugin, Map<String, Value>), OfflineError> {
