@@ -43,6 +43,17 @@ pub enum Cause {
     #[error("there is no inference with the id {0}; it may not have reached the store yet")]
     UnknownInference(String),
     #[error(
+        "there is no generation with the id {0}; it may not have reached the store yet, or was \
+         made with another key"
+    )]
+    UnknownGeneration(String),
+    /// Of a key that reads its own records.
+    #[error(
+        "this key reads the records of its own calls alone; ask without another's `key`, or have \
+         the operator set keys.{own}.reads = \"all\""
+    )]
+    ForeignRecords { own: String },
+    #[error(
         "there is no response {id} here: it was not given to this key by this gateway, or its \
          content is not kept (`content` of journal, key or function, `redact`, `x-torana-content`, \
          `store`)"
@@ -61,6 +72,8 @@ pub enum Cause {
     NoQuerySink,
     #[error("the store does not answer: {0}")]
     StoreUnavailable(String),
+    #[error("the store cannot answer this question: sink {sink}: {reason}")]
+    QueryUnsupported { sink: String, reason: String },
     #[error("the journal is full and set to shed; its sinks must catch up first")]
     JournalFull,
     #[error("the gateway lost the task of this request; its log says why")]

@@ -25,6 +25,7 @@ mod openai_suite;
 mod plugin_containment;
 mod plugin_loading;
 mod preferences;
+mod reading;
 mod recording;
 mod reload;
 mod responses_store;

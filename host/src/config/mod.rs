@@ -261,6 +261,15 @@ pub struct ClientKey {
     pub unsupported_params: Option<UnsupportedParams>,
     /// Of calls with this key.
     pub content: Option<Content>,
+    pub reads: Reads,
+}
+
+/// Whose records a key may read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Those of its own calls.
+    Own,
+    All,
 }
 
 /// `[providers.NAME]`, with its preset filled in.

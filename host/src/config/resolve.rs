@@ -173,8 +173,8 @@ impl Resolver<'_> {
                     format!("the same secret as keys.{}; expected one of its own", same.name);
                 self.report(spot.error(message));
             }
-            let WrittenKey { unsupported_params, content, .. } = key;
-            keys.push(ClientKey { name, sha256, unsupported_params, content });
+            let WrittenKey { unsupported_params, content, reads, .. } = key;
+            keys.push(ClientKey { name, sha256, unsupported_params, content, reads });
         }
         keys
     }

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::inferences;
+use super::inferences::scope::Scope;
+use super::inferences::store::Store;
 use super::record::now_unix_ms;
 use super::reply::{self, ReplyBody};
 use super::tags::{self, LONGEST_NAME, LONGEST_VALUE, MOST_TAGS, Tags};
 use super::{admit, bounds};
-use crate::config::{Config, Level, MetricKind};
+use crate::config::{ClientKey, Config, Level, MetricKind};
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::journal::{Row, RowKind};
@@ -77,14 +78,14 @@ struct FeedbackFields<'a> {
     variant: Option<&'a str>,
 }
 
-/// Checks and records feedback; `key` names the caller's.
+/// Checks and records feedback.
 ///
 /// # Errors
 /// A body or value that is none, an unknown metric or target, a store or journal that fails.
 pub async fn give(
     gateway: &Gateway,
     snapshot: &Snapshot,
-    key: Option<&str>,
+    caller: Option<&ClientKey>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Cause> {
     let server = &snapshot.config.server;
@@ -93,12 +94,13 @@ pub async fn give(
     bounds::check(&body, &server.json).map_err(Cause::JsonBound)?;
     let given = parse(&body)?;
     let target = check(&given, &snapshot.config)?;
-    let known = find(gateway, snapshot, key, target).await?;
+    let known = find(gateway, snapshot, Scope::of(caller), target).await?;
     let id = Uuid::now_v7();
     if !given.dryrun {
         if gateway.journal.is_full() {
             return Err(Cause::JournalFull);
         }
+        let key = caller.map(|key| key.name.as_str());
         let row = row(id, &given, target, key, &known)?;
         gateway.append(&[row]).await.map_err(Cause::NotRecorded)?;
     }
@@ -192,27 +194,27 @@ fn check_value(given: &Given, target: Target, config: &Config) -> Result<(), Cau
 async fn find(
     gateway: &Gateway,
     snapshot: &Snapshot,
-    key: Option<&str>,
+    scope: Scope<'_>,
     target: Target,
 ) -> Result<Known, Cause> {
-    let found = match target {
+    let store = match Store::of(gateway, snapshot) {
+        Err(Cause::NoQuerySink) => return Ok(Known::default()),
+        store => store?,
+    };
+    let known: Vec<Known> = match target {
         Target::Inference(id) => {
-            let found = inferences::find(gateway, snapshot, &id.to_string()).await;
-            found.map(|found| found.as_deref().and_then(read).into_iter().collect())
+            let found = store.inference(&id.to_string()).await?;
+            found.as_deref().and_then(read).into_iter().collect()
         }
         Target::Episode(id) => {
             let filter = RowFilter { episode_id: Some(id.to_string()), ..EVERYTHING };
             let page =
                 PageRequest { order: Order::NewestFirst, limit: EPISODE_INFERENCES, cursor: None };
-            let found = inferences::rows(gateway, snapshot, Table::Inference, &filter, &page).await;
-            found.map(|page| page.items.iter().filter_map(|row| read(row)).collect())
+            let page = store.rows(Table::Inference, &filter, &page).await?;
+            page.items.iter().filter_map(|row| read(row)).collect()
         }
     };
-    let known: Vec<Known> = match found {
-        Err(Cause::NoQuerySink) => return Ok(Known::default()),
-        found => found?,
-    };
-    let own = known.into_iter().filter(|known| key.is_none() || known.key.as_deref() == key);
+    let own = known.into_iter().filter(|known| scope.sees(known.key.as_deref()));
     let unknown = || match target {
         Target::Inference(id) => Cause::UnknownInference(id.to_string()),
         Target::Episode(id) => Cause::UnknownEpisode(id),

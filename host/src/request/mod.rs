@@ -19,10 +19,11 @@
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
 //! to a body), `trace`, `tags` and `tape` (what a record says beside), `redact` (what it does not);
-//! and the routes that ask no model: `models`, `endpoints`, `inferences`, `feedback`,
-//! `resource`.
+//! and the routes that ask no model: `models`, `endpoints`, `feedback`, `resource`, and those that
+//! read the record: `inferences`, `generation`, `activity`, `usage`, `feedback_statistics`.
 
 pub mod accept;
+pub mod activity;
 pub mod admit;
 pub mod answer;
 pub mod assign;
@@ -32,7 +33,9 @@ pub mod decode;
 pub mod endpoints;
 pub mod estimate;
 pub mod feedback;
+pub mod feedback_statistics;
 pub mod findings;
+pub mod generation;
 pub mod history;
 pub mod inferences;
 pub mod models;
@@ -51,6 +54,7 @@ pub mod tags;
 pub mod tape;
 pub mod tool_calls;
 pub mod trace;
+pub mod usage;
 pub mod wishes;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use super::super::address::origin;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{Content, HttpGrant, Isolation, Limits, UnsupportedParams};
+use super::super::{Content, HttpGrant, Isolation, Limits, Reads, UnsupportedParams};
 use super::provider::secret_reference;
 
 /// Forty times what a provider adapter uses on a large request.
@@ -61,6 +61,7 @@ pub(in super::super) struct WrittenKey {
     pub(in super::super) secret: Option<Located<SecretReference>>,
     pub(in super::super) unsupported_params: Option<UnsupportedParams>,
     pub(in super::super) content: Option<Content>,
+    pub(in super::super) reads: Reads,
 }
 
 pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
@@ -75,6 +76,7 @@ pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
         secret,
         unsupported_params: unsupported.map(|policy| policy.value),
         content: content.map(|content| content.value),
+        reads: table.choice_or("reads", ("own", Reads::Own), &[("all", Reads::All)]),
     }
 }
 

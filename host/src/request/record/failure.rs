@@ -44,12 +44,15 @@ pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
         Cause::MissingKey | Cause::UnknownKey => "authentication",
         Cause::UnknownModel { .. }
         | Cause::UnknownInference(_)
+        | Cause::UnknownGeneration(_)
         | Cause::UnknownEpisode(_)
         | Cause::UnknownResponse { .. }
         | Cause::NoResourceProvider(_)
         | Cause::NoEndpoint { by_request: true, .. }
         | Cause::NoRoute { .. } => "not_found",
+        Cause::ForeignRecords { .. } => "permission",
         Cause::NoQuerySink
+        | Cause::QueryUnsupported { .. }
         | Cause::StoreUnavailable(_)
         | Cause::JournalFull
         | Cause::NotRecorded(_)
