@@ -192,7 +192,13 @@ mod tests {
     fn a_key_is_named_by_its_hash() {
         let sha256 = [0xab; 32];
         let reads = Reads::All;
-        let key = ClientKey { name: "team".into(), sha256, unsupported_params: None, reads };
+        let key = ClientKey {
+            name: "team".into(),
+            sha256,
+            unsupported_params: None,
+            content: None,
+            reads,
+        };
         let query = format!("api_key_hash={}", "aB".repeat(32));
         assert_eq!(parse(&query, NOW, &[key]).unwrap().key.as_deref(), Some("team"));
         assert!(parse(&query, NOW, &[]).is_err());

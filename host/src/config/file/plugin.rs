@@ -132,6 +132,13 @@ pub(in super::super) fn default_limits() -> Limits {
     }
 }
 
+/// What a bundled sink gets that no `[plugins]` entry mentions: rows hold whole calls with their
+/// images, as sent and as answered, and a sink has one instance that writes and one that reads.
+pub(in super::super) fn sink_limits() -> Limits {
+    const MEBIBYTE: usize = 1024 * 1024;
+    Limits { memory_bytes: 512 * MEBIBYTE, result_bytes: 64 * MEBIBYTE, ..default_limits() }
+}
+
 fn read_limits(table: &Table<'_>) -> Limits {
     let memory = table.mebibytes("memory_mib", 1..=MOST_MEMORY_MIB, MEMORY_MIB);
     let result = table.mebibytes("result_mib", 1..=256, RESULT_MIB);

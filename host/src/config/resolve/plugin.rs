@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::file::plugin::{WrittenGrants, WrittenPlugin, default_limits};
+use super::super::file::plugin::{WrittenGrants, WrittenPlugin, default_limits, sink_limits};
 use super::super::nearest::advice;
 use super::super::preset::Catalog;
 use super::super::problem::{Located, Problem};
@@ -100,7 +100,7 @@ impl<'a> Plugins<'a> {
             let plugin = Plugin {
                 source: PluginSource::Bundled(source.to_owned()),
                 grants: self.grants(source, &WrittenGrants::default()),
-                limits: default_limits(),
+                limits: if kind == Kind::Sink { sink_limits() } else { default_limits() },
                 isolation: Isolation::Pooled,
                 log_content: false,
             };
