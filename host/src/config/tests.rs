@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::bundled::CATALOG;
 
-const BUNDLED: [&str; 15] = [
+const BUNDLED: [&str; 16] = [
     "experiment-weighted",
     "provider-anthropic",
     "provider-bedrock",
@@ -27,6 +27,7 @@ const BUNDLED: [&str; 15] = [
     "router-latency",
     "router-priority",
     "router-weighted",
+    "sink-clickhouse",
     "sink-jsonl",
     "sink-sqlite",
 ];
