@@ -97,6 +97,12 @@ impl Writer {
         Self { most_bytes, failures: 0, told_ns: None, searched: HashMap::new() }
     }
 
+    /// Nothing is left of a batch that was searched.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.searched.is_empty()
+    }
+
     /// Takes `batch`. A row that cannot be taken is rejected; all others are durable.
     pub(crate) fn take<T: Transport>(&mut self, server: &mut Server<T>, batch: &[Row]) -> Outcome {
         let mut rejections = Vec::new();
