@@ -33,8 +33,9 @@ pub(crate) fn cut<'a, const PIECES: usize>(
         }
     }
     places.sort_unstable_by_key(|(start, ..)| *start);
+    let cut_out: usize = places.iter().map(|(.., value)| value.len()).sum();
     let mut cut = Cut {
-        frame: String::with_capacity(json.len()),
+        frame: String::with_capacity(json.len().saturating_sub(cut_out)),
         pieces: [Piece { json: "", at: 0 }; PIECES],
     };
     let mut rest = 0;

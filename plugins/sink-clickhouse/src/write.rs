@@ -175,12 +175,15 @@ impl Writer {
 
     /// The row's record, without its content where it is too large; or why it is never taken.
     fn fitting(&self, row: &Row) -> Result<Record, Unkeepable> {
-        let whole = record(row, Content::Kept)?;
-        if whole.line.len() <= self.most_bytes {
-            return Ok(whole);
+        // Not even tried where it cannot fit: a copy of the row would take the sink's memory.
+        let mut found = row.json.len();
+        if found <= self.most_bytes {
+            let whole = record(row, Content::Kept)?;
+            if whole.line.len() <= self.most_bytes {
+                return Ok(whole);
+            }
+            found = whole.line.len();
         }
-        let found = whole.line.len();
-        drop(whole);
         let blank = record(row, Content::Blank)?;
         if blank.line.len() > self.most_bytes {
             return Err(Unkeepable::TooLarge { found: blank.line.len(), most: self.most_bytes });
