@@ -232,7 +232,7 @@ fn feedback(random: &mut Random, facts: &Value, id: &str, inference_id: &str, ti
         ("episode_id", episode.clone()),
         ("metric", metric.into()),
         ("value", value),
-        ("tags", json!({})),
+        ("tags", tags(random)),
         ("key", facts["key"].clone()),
         ("function", facts["function"].clone()),
         ("variant", facts["variant"].clone()),
