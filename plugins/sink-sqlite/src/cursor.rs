@@ -1,9 +1,9 @@
-//! Where a page ended: the order, the time and the id of its last row.
+//! Where a page ended: the table, the order, the time and the id of its last row.
 //!
-//! Written as `n` (newest first) or `o` (oldest first), the time in hexadecimal, `-`, the
-//! id. A cursor goes on only in the order that it came from.
+//! Written as `n` (newest first) or `o` (oldest first), a letter for the table, the time in
+//! hexadecimal, `-`, the id. A cursor goes on only in the table and order that it came from.
 
-use torana_plugin_sdk::sink::Order;
+use torana_plugin_sdk::sink::{Order, Table};
 
 /// Ids are UUIDs; a cursor with more is not ours.
 const MAX_ID: usize = 64;
@@ -12,6 +12,7 @@ const MAX_ID: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cursor {
     pub(crate) order: Order,
+    pub(crate) table: Table,
     pub(crate) time_unix_ms: i64,
     pub(crate) id: String,
 }
@@ -23,20 +24,38 @@ impl Cursor {
             Order::NewestFirst => 'n',
             Order::OldestFirst => 'o',
         };
-        format!("{order}{:x}-{}", self.time_unix_ms, self.id)
+        let table = match self.table {
+            Table::Inference => 'i',
+            Table::ModelInference => 'm',
+            Table::Feedback => 'f',
+            Table::Decision => 'd',
+            Table::PluginEvent => 'p',
+            Table::Snapshot => 's',
+        };
+        format!("{order}{table}{:x}-{}", self.time_unix_ms, self.id)
     }
 
     /// None for what [`Cursor::encode`] cannot have written.
     pub(crate) fn decode(cursor: &str) -> Option<Self> {
-        let order = match cursor.chars().next()? {
+        let mut letters = cursor.chars();
+        let order = match letters.next()? {
             'n' => Order::NewestFirst,
             'o' => Order::OldestFirst,
             _ => return None,
         };
-        let (time, id) = cursor.get(1..)?.split_once('-')?;
+        let table = match letters.next()? {
+            'i' => Table::Inference,
+            'm' => Table::ModelInference,
+            'f' => Table::Feedback,
+            'd' => Table::Decision,
+            'p' => Table::PluginEvent,
+            's' => Table::Snapshot,
+            _ => return None,
+        };
+        let (time, id) = letters.as_str().split_once('-')?;
         let is_id = (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|it| it.is_ascii_graphic());
-        let decoded =
-            Self { order, time_unix_ms: i64::from_str_radix(time, 16).ok()?, id: id.to_owned() };
+        let time_unix_ms = i64::from_str_radix(time, 16).ok()?;
+        let decoded = Self { order, table, time_unix_ms, id: id.to_owned() };
         // Also refuses the other spellings of the number, such as a plus sign.
         (is_id && decoded.encode() == cursor).then_some(decoded)
     }

@@ -1,10 +1,10 @@
 //! Sink: an embedded SQLite database, which can be asked.
 //!
-//! The tables and what their columns mean stand in `schema.sql`. A row that is already there
-//! by its id is left as it is, so that repeated delivery changes nothing. A batch is one
-//! transaction; if the database refuses it, rows are taken one at a time to find those that
-//! it can never take. Needs the grant `sql`; the file's settings, such as its write-ahead
-//! log, are the host's.
+//! The tables and what their columns mean stand in `schema-2.sql`. A row that is already
+//! there by its id is left as it is, so that repeated delivery changes nothing. A batch is
+//! one transaction; if the database refuses it, rows are taken one at a time to find those
+//! that it can never take. Needs the grant `sql` and no other: time is the database's. The
+//! file's settings, such as its write-ahead log, are the host's.
 
 use serde::Deserialize;
 use torana_plugin_sdk::SettingsError;
@@ -14,10 +14,17 @@ use torana_plugin_sdk::sink::{
     RowFilter, Sink, Table, UsageReport, UsageRequest,
 };
 
+use crate::retention::{Days, Retention};
+
 mod cursor;
-mod read;
+mod feedback;
+mod filter;
+mod list;
 mod record;
+mod retention;
 mod schema;
+mod usage;
+mod words;
 mod write;
 
 /// The sink's `settings` table.
@@ -26,21 +33,38 @@ mod write;
 struct Settings {
     /// The database file; the host opens it.
     path: String,
+    /// Rows of every kind that are older are deleted. Absent: none is.
+    #[serde(default)]
+    inference_days: Option<i64>,
+    /// Requests, responses and raw bodies that are older are taken out of their rows, which
+    /// stay. Absent: they stay as long as the row.
+    #[serde(default)]
+    content_days: Option<i64>,
 }
 
 struct Store<D> {
     database: D,
+    retention: Retention,
 }
 
 impl<D: Database> Store<D> {
     fn over(mut database: D, settings: &Settings) -> Result<Self, SettingsError> {
+        let days = Days::of(settings.inference_days, settings.content_days)?;
         match schema::migrate(&mut database) {
-            Ok(()) => Ok(Self { database }),
+            Ok(()) => Ok(Self { database, retention: Retention::new(days) }),
             Err(error) => {
                 let message = format!("cannot use {:?} as a store: {error}", settings.path);
                 Err(SettingsError::at("/path", message))
             }
         }
+    }
+
+    fn take(&mut self, batch: &[Row]) -> Outcome {
+        let outcome = write::batch(&mut self.database, batch);
+        if !matches!(outcome, Outcome::Retry(_)) {
+            self.retention.after(&mut self.database, batch);
+        }
+        outcome
     }
 }
 
@@ -52,7 +76,7 @@ impl Sink for Store<Own> {
     }
 
     fn write(&mut self, batch: &[Row]) -> Outcome {
-        write::batch(&mut self.database, batch)
+        self.take(batch)
     }
 }
 
@@ -63,22 +87,22 @@ impl QueryableSink for Store<Own> {
         filter: &RowFilter,
         page: &PageRequest,
     ) -> Result<Page, QueryError> {
-        match table {
-            Table::Inference => read::list_inferences(&mut self.database, filter, page),
-            other => Err(QueryError::Unsupported(format!("{other:?}"))),
-        }
-    }
-
-    fn usage(&mut self, _: &UsageRequest) -> Result<UsageReport, QueryError> {
-        Err(QueryError::Unsupported("usage".to_owned()))
-    }
-
-    fn feedback_statistics(&mut self, _: &FeedbackRequest) -> Result<Vec<FeedbackRow>, QueryError> {
-        Err(QueryError::Unsupported("feedback".to_owned()))
+        list::rows(&mut self.database, table, filter, page)
     }
 
     fn get_inference(&mut self, id: &str) -> Result<Option<Vec<u8>>, QueryError> {
-        read::get_inference(&mut self.database, id)
+        list::inference(&mut self.database, id)
+    }
+
+    fn usage(&mut self, request: &UsageRequest) -> Result<UsageReport, QueryError> {
+        usage::report(&mut self.database, request)
+    }
+
+    fn feedback_statistics(
+        &mut self,
+        request: &FeedbackRequest,
+    ) -> Result<Vec<FeedbackRow>, QueryError> {
+        feedback::statistics(&mut self.database, request)
     }
 }
 

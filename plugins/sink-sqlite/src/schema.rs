@@ -8,7 +8,7 @@ use std::fmt;
 use torana_plugin_sdk::host::sql::{Database, Error, Statement, Value};
 
 /// In order: version 1 first.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 const CREATE_NOTES: &str = "CREATE TABLE IF NOT EXISTS torana_migration (
     version INTEGER PRIMARY KEY,
@@ -54,12 +54,7 @@ impl From<Error> for MigrationError {
 /// Brings the database to the newest version.
 pub(crate) fn migrate(database: &mut impl Database) -> Result<(), MigrationError> {
     database.execute(&[Statement::new(CREATE_NOTES, vec![])])?;
-    let newest = "SELECT max(version) FROM torana_migration";
-    let rows = database.query(&Statement::new(newest, vec![]))?;
-    let found = match rows.rows.first().and_then(|row| row.first()) {
-        Some(Value::Integer(version)) => *version,
-        _ => 0,
-    };
+    let found = version(database)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(MigrationError::Newer { found, known });
@@ -68,10 +63,25 @@ pub(crate) fn migrate(database: &mut impl Database) -> Result<(), MigrationError
         if version > found {
             let mut statements = statements(migration);
             statements.push(Statement::new(NOTE, vec![Value::Integer(version)]));
-            database.execute(&statements)?;
+            if let Err(error) = database.execute(&statements)
+                // Otherwise it was another instance of this plugin, and it was faster.
+                && self::version(database)? < version
+            {
+                return Err(error.into());
+            }
         }
     }
     Ok(())
+}
+
+/// 0 for a new database.
+fn version(database: &mut impl Database) -> Result<i64, Error> {
+    let newest = "SELECT max(version) FROM torana_migration";
+    let rows = database.query(&Statement::new(newest, vec![]))?;
+    Ok(match rows.rows.first().and_then(|row| row.first()) {
+        Some(Value::Integer(version)) => *version,
+        _ => 0,
+    })
 }
 
 /// The words of an error of the database, for people.

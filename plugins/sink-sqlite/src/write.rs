@@ -1,9 +1,12 @@
 //! Taking a batch: as one transaction, or row by row when the database refuses it.
 //!
 //! What another try may mend (a held database, a full disk) asks for that try; what none can
-//! mend rejects the row that it is about, and only that one.
+//! mend rejects the row that it is about, and only that one. A batch of more bytes than the
+//! host takes in one call is more than one transaction.
 
-use torana_plugin_sdk::host::sql::{Database, Error, Statement};
+use std::ops::Range;
+
+use torana_plugin_sdk::host::sql::{Database, Error, Statement, Value};
 use torana_plugin_sdk::log;
 use torana_plugin_sdk::sink::{Outcome, Rejection, Row};
 
@@ -11,60 +14,94 @@ use crate::{record, schema};
 
 /// How long to leave a database alone that is held or full.
 const RETRY_MS: u32 = 1_000;
+/// Of one transaction, unless a single row has more. The host takes 8 MiB in one call; the
+/// names of columns and the lengths of values come on top.
+const MAX_BYTES: usize = 6 << 20;
+
+/// Statements of one or more rows, to be done together.
+#[derive(Default)]
+struct Work {
+    statements: Vec<Statement>,
+    /// Position of each row in the batch, and which statements are its.
+    rows: Vec<(u32, Range<usize>)>,
+    bytes: usize,
+}
 
 /// Takes `batch`. A row that cannot be taken is rejected; all others are durable.
 pub(crate) fn batch(database: &mut impl Database, batch: &[Row]) -> Outcome {
     let mut rejections = Vec::new();
-    let mut positions = Vec::with_capacity(batch.len());
-    let mut statements = Vec::with_capacity(batch.len());
+    let mut work = Work::default();
     for (position, row) in (0_u32..).zip(batch) {
-        match record::statement(row) {
-            Ok(statement) => {
-                positions.push(position);
-                statements.push(statement);
-            }
-            Err(error) => rejections
-                .push(Rejection { row: position, reason: format!("not a JSON object: {error}") }),
-        }
-    }
-    if let Err(error) = all(database, &statements) {
-        let written = match error {
-            Error::Busy | Error::Storage(_) => Err(error),
-            Error::Constraint(_) | Error::Statement(_) | Error::TooLarge => {
-                each(database, &positions, &statements, &mut rejections)
+        let statements = match record::statements(row) {
+            Ok(statements) => statements,
+            Err(error) => {
+                rejections.push(Rejection { row: position, reason: error.to_string() });
+                continue;
             }
         };
-        if let Err(error) = written {
-            log::warn!("the store takes nothing now: {}", schema::words(&error));
-            return Outcome::Retry(RETRY_MS);
+        let bytes = statements.iter().map(weight).sum();
+        if work.bytes.saturating_add(bytes) > MAX_BYTES
+            && let Err(error) = std::mem::take(&mut work).done(database, &mut rejections)
+        {
+            return retry(&error);
         }
+        work.add(position, statements, bytes);
+    }
+    if let Err(error) = work.done(database, &mut rejections) {
+        return retry(&error);
     }
     if rejections.is_empty() { Outcome::Ack } else { Outcome::Reject(rejections) }
 }
 
-fn all(database: &mut impl Database, statements: &[Statement]) -> Result<(), Error> {
-    if statements.is_empty() {
-        return Ok(());
-    }
-    database.execute(statements).map(|_| ())
+fn retry(error: &Error) -> Outcome {
+    log::warn!("the store takes nothing now: {}", schema::words(error));
+    Outcome::Retry(RETRY_MS)
 }
 
-/// Fails only with what another try may mend. Rows taken before that are there, and the next
-/// try leaves them as they are.
-fn each(
-    database: &mut impl Database,
-    positions: &[u32],
-    statements: &[Statement],
-    rejections: &mut Vec<Rejection>,
-) -> Result<(), Error> {
-    for (position, statement) in positions.iter().zip(statements) {
-        match database.execute(std::slice::from_ref(statement)) {
-            Ok(_) => {}
+fn weight(statement: &Statement) -> usize {
+    let value = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(blob) => blob.len(),
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+    };
+    // A value is 16 bytes in the guest's memory, whatever it is.
+    let values: usize = statement.parameters.iter().map(|it| value(it) + 16).sum();
+    statement.sql.len() + values
+}
+
+impl Work {
+    fn add(&mut self, position: u32, statements: Vec<Statement>, bytes: usize) {
+        let first = self.statements.len();
+        self.statements.extend(statements);
+        self.rows.push((position, first..self.statements.len()));
+        self.bytes += bytes;
+    }
+
+    /// Fails only with what another try may mend. Rows taken before that are there, and the
+    /// next try leaves them as they are.
+    fn done(
+        self,
+        database: &mut impl Database,
+        rejections: &mut Vec<Rejection>,
+    ) -> Result<(), Error> {
+        if self.statements.is_empty() {
+            return Ok(());
+        }
+        match database.execute(&self.statements) {
+            Ok(_) => return Ok(()),
             Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
-            Err(error) => {
-                rejections.push(Rejection { row: *position, reason: schema::words(&error) })
+            Err(Error::Constraint(_) | Error::Statement(_) | Error::TooLarge) => {}
+        }
+        for (position, statements) in self.rows {
+            let Some(statements) = self.statements.get(statements) else { continue };
+            match database.execute(statements) {
+                Ok(_) => {}
+                Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
+                Err(error) => {
+                    rejections.push(Rejection { row: position, reason: schema::words(&error) });
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -1,17 +1,19 @@
 //! `torana:host/sql`: one SQLite file that belongs to one plugin.
 //!
-//! SQLite works on blocking threads, one statement list at a time. The plugin can neither
-//! reach another file (`ATTACH`, `VACUUM INTO`) nor change how this one is kept (`PRAGMA`):
-//! the host sets write-ahead logging and `synchronous = NORMAL`, which loses nothing when
-//! the process dies, and the journal replays what a power failure takes.
+//! SQLite works on blocking threads: one list of statements and, beside it on a connection of
+//! its own, one query at a time, so that a long question does not hold up the writing. A query
+//! that nobody waits for any more is interrupted. The plugin can neither reach another file
+//! (`ATTACH`, `VACUUM INTO`) nor change how this one is kept (`PRAGMA`): the host sets
+//! write-ahead logging and `synchronous = NORMAL`, which loses nothing when the process dies,
+//! and the journal replays what a power failure takes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{Value as SqliteValue, ValueRef};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, InterruptHandle};
 
 use super::GuestState;
 use crate::plugin::bindings::host::torana::host::sql::{Error, Host, Rows, Statement, Value};
@@ -21,27 +23,63 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Values that one query may give: bounds the host's memory, the result size the guest's.
 const MAX_VALUES: usize = 100_000;
 
+/// Bytes of text and blobs that one query may give: a quarter of what a plugin has by default.
+const MAX_BYTES: usize = 16 << 20;
+/// Statements kept prepared on each connection: a sink has a handful of its own, and questions
+/// of many shapes.
+const PREPARED: usize = 64;
+
 /// A plugin's database, opened once.
-#[derive(Debug)]
 pub(crate) struct Database {
-    connection: Mutex<Connection>,
+    writing: Mutex<Connection>,
+    reading: Mutex<Connection>,
+    interrupt: Arc<InterruptHandle>,
 }
 
-/// The file could not be opened.
+/// The file cannot be the plugin's database.
 #[derive(Debug, thiserror::Error)]
-#[error("the database {path} cannot be opened")]
-pub(crate) struct OpenError {
-    path: PathBuf,
-    source: rusqlite::Error,
+pub(crate) enum OpenError {
+    #[error("{0} is a directory, not a file; name a file, such as {example}", example = .0.join("torana.db").display())]
+    Directory(PathBuf),
+    #[error(
+        "{0} is no SQLite database, or its beginning is damaged; name another file, or move this one away"
+    )]
+    Foreign(PathBuf, #[source] rusqlite::Error),
+    #[error(
+        "{0} cannot be written; let the user of this process write it and its directory, or name another file"
+    )]
+    ReadOnly(PathBuf),
+    #[error("the database {0} cannot be opened")]
+    Other(PathBuf, #[source] rusqlite::Error),
 }
 
 impl Database {
     /// Creates the file and its directory where there are none.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::connect(path).map_err(|source| OpenError { path: path.to_owned(), source })
+        if path.is_dir() {
+            return Err(OpenError::Directory(path.to_owned()));
+        }
+        let understand = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                OpenError::Foreign(path.to_owned(), error)
+            }
+            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly(path.to_owned()),
+            _ => OpenError::Other(path.to_owned(), error),
+        };
+        let writing = Self::connect(path).map_err(understand)?;
+        // SQLite opens a file that it may only read without a word.
+        if writing.is_readonly("main").map_err(understand)? {
+            return Err(OpenError::ReadOnly(path.to_owned()));
+        }
+        writing.authorizer(Some(authorize)).map_err(understand)?;
+        let reading = Self::connect(path).map_err(understand)?;
+        reading.pragma_update(None, "query_only", true).map_err(understand)?;
+        reading.authorizer(Some(authorize)).map_err(understand)?;
+        let interrupt = Arc::new(reading.get_interrupt_handle());
+        Ok(Self { writing: Mutex::new(writing), reading: Mutex::new(reading), interrupt })
     }
 
-    fn connect(path: &Path) -> Result<Self, rusqlite::Error> {
+    fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
         if let Some(directory) = path.parent() {
             // A failure shows when SQLite opens the file, with SQLite's words for it.
             drop(std::fs::create_dir_all(directory));
@@ -49,16 +87,16 @@ impl Database {
         // SQLite would create it readable for everybody. A failure shows right below.
         drop(super::file::private().append(true).open(path));
         let connection = Connection::open(path)?;
+        connection.set_prepared_statement_cache_capacity(PREPARED);
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        connection.authorizer(Some(authorize))?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(connection)
     }
 
     fn execute(&self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
-        let mut connection = self.lock();
+        let mut connection = lock(&self.writing);
         let transaction = connection.transaction().map_err(understand)?;
         let mut changed = Vec::with_capacity(statements.len());
         for statement in statements {
@@ -73,7 +111,7 @@ impl Database {
     }
 
     fn query(&self, statement: &Statement) -> Result<Rows, Error> {
-        let connection = self.lock();
+        let connection = lock(&self.reading);
         let mut prepared = connection.prepare_cached(&statement.sql).map_err(understand)?;
         if !prepared.readonly() {
             return Err(Error::Statement("query only reads; use execute".into()));
@@ -83,22 +121,28 @@ impl Database {
         let mut cursor =
             prepared.query(rusqlite::params_from_iter(parameters)).map_err(understand)?;
         let mut rows = Vec::new();
+        let mut bytes = 0_usize;
         while let Some(row) = cursor.next().map_err(understand)? {
             if (rows.len() + 1).saturating_mul(columns.len()) > MAX_VALUES {
                 return Err(Error::TooLarge);
             }
             let mut values = Vec::with_capacity(columns.len());
             for column in 0..columns.len() {
-                values.push(from_sqlite(row.get_ref(column).map_err(understand)?));
+                let value = row.get_ref(column).map_err(understand)?;
+                bytes = bytes.saturating_add(length(value));
+                if bytes > MAX_BYTES {
+                    return Err(Error::TooLarge);
+                }
+                values.push(from_sqlite(value));
             }
             rows.push(values);
         }
         Ok(Rows { columns, rows })
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn authorize(context: AuthContext<'_>) -> Authorization {
@@ -116,7 +160,24 @@ impl Host for GuestState {
     }
 
     async fn query(&mut self, statement: Statement) -> Result<Rows, Error> {
-        blocking(self.capabilities.sql.clone(), move |database| database.query(&statement)).await
+        let interrupt = self.capabilities.sql.as_ref().map(|database| database.interrupt.clone());
+        let mut awaited = Awaited(interrupt);
+        let rows =
+            blocking(self.capabilities.sql.clone(), move |database| database.query(&statement))
+                .await;
+        awaited.0 = None;
+        rows
+    }
+}
+
+/// Interrupts the query when the call that waits for it is given up.
+struct Awaited(Option<Arc<InterruptHandle>>);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(interrupt) = &self.0 {
+            interrupt.interrupt();
+        }
     }
 }
 
@@ -132,6 +193,13 @@ async fn blocking<R: Send + 'static>(
     tokio::task::spawn_blocking(move || work(&database))
         .await
         .unwrap_or_else(|error| Err(Error::Storage(error.to_string())))
+}
+
+fn length(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
+    }
 }
 
 fn to_sqlite(value: &Value) -> SqliteValue {
@@ -160,63 +228,21 @@ fn understand(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy,
         Some(ErrorCode::ConstraintViolation) => Error::Constraint(message),
-        Some(
-            ErrorCode::DiskFull
-            | ErrorCode::SystemIoFailure
-            | ErrorCode::ReadOnly
-            | ErrorCode::CannotOpen
-            | ErrorCode::PermissionDenied
-            | ErrorCode::DatabaseCorrupt
-            | ErrorCode::NotADatabase,
-        ) => Error::Storage(message),
+        Some(ErrorCode::DiskFull) => {
+            Error::Storage(format!("{message}; make room, or keep rows for fewer days"))
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            Error::Storage(format!("{message}; let the user of this process write the file"))
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Storage(format!(
+            "{message}; the file is damaged: stop the gateway and restore a copy, or save what \
+             can be read with `sqlite3 FILE .recover`"
+        )),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Error::Storage(message),
         Some(ErrorCode::TooBig) => Error::TooLarge,
         _ => Error::Statement(message),
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    fn statement(sql: &str, parameters: Vec<Value>) -> Statement {
-        Statement { sql: sql.into(), parameters }
-    }
-
-    fn database() -> (tempfile::TempDir, Database) {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("new/plugin.db")).unwrap();
-        (directory, database)
-    }
-
-    #[test]
-    fn statements_are_all_done_or_none() {
-        let (_directory, database) = database();
-        database.execute(&[statement("CREATE TABLE t (a INTEGER PRIMARY KEY)", vec![])]).unwrap();
-        let insert = |value| statement("INSERT INTO t VALUES (?1)", vec![Value::Integer(value)]);
-        assert!(matches!(database.execute(&[insert(1), insert(1)]), Err(Error::Constraint(_))));
-        let rows = database.query(&statement("SELECT count(*) FROM t", vec![])).unwrap();
-        assert!(matches!(rows.rows.first().unwrap().first(), Some(Value::Integer(0))));
-    }
-
-    #[test]
-    fn another_file_is_out_of_reach() {
-        let (directory, database) = database();
-        let elsewhere = directory.path().join("elsewhere.db");
-        for sql in [
-            format!("ATTACH '{}' AS other", elsewhere.display()),
-            format!("VACUUM INTO '{}'", elsewhere.display()),
-            "PRAGMA journal_mode = DELETE".to_owned(),
-        ] {
-            assert!(database.execute(&[statement(&sql, vec![])]).is_err(), "{sql}");
-            assert!(database.query(&statement(&sql, vec![])).is_err(), "{sql}");
-        }
-        assert!(!elsewhere.exists());
-    }
-
-    #[test]
-    fn a_query_cannot_write() {
-        let (_directory, database) = database();
-        assert!(database.query(&statement("CREATE TABLE t (a)", vec![])).is_err());
-    }
-}
+mod tests;

@@ -4,11 +4,19 @@ use rusqlite::types::{ToSqlOutput, Value as Stored};
 use rusqlite::{Connection, ErrorCode, ToSql};
 use torana_plugin_sdk::host::sql::{Database, Error, Rows, Statement, Value};
 
-/// As the host does it, with failures and limits to order.
+/// What the host gives at most.
+const MAX_VALUES: usize = 100_000;
+
+/// As the host does it, with failures to order.
 pub(super) struct Memory {
     pub(super) connection: Connection,
     pub(super) failures: Vec<Error>,
-    pub(super) most_rows: usize,
+}
+
+impl Memory {
+    pub(super) fn over(connection: Connection) -> Self {
+        Self { connection, failures: vec![] }
+    }
 }
 
 struct Bound<'a>(&'a Value);
@@ -41,14 +49,15 @@ impl Database for Memory {
         let mut changed = Vec::new();
         for Statement { sql, parameters } in statements {
             let bound = rusqlite::params_from_iter(parameters.iter().map(Bound));
-            changed.push(transaction.execute(sql, bound).map_err(host_error)? as u64);
+            let mut prepared = transaction.prepare_cached(sql).map_err(host_error)?;
+            changed.push(prepared.execute(bound).map_err(host_error)? as u64);
         }
         transaction.commit().map_err(host_error)?;
         Ok(changed)
     }
 
     fn query(&mut self, statement: &Statement) -> Result<Rows, Error> {
-        let mut prepared = self.connection.prepare(&statement.sql).map_err(host_error)?;
+        let mut prepared = self.connection.prepare_cached(&statement.sql).map_err(host_error)?;
         let width = prepared.column_count();
         let bound = rusqlite::params_from_iter(statement.parameters.iter().map(Bound));
         let read = |row: &rusqlite::Row<'_>| {
@@ -66,7 +75,7 @@ impl Database for Memory {
         };
         let rows: Vec<Vec<Value>> =
             prepared.query_map(bound, read).map_err(host_error)?.map(Result::unwrap).collect();
-        if rows.len() > self.most_rows {
+        if rows.len() * width > MAX_VALUES {
             return Err(Error::TooLarge);
         }
         Ok(Rows { columns: vec![], rows })
