@@ -17,7 +17,7 @@ use torana_wire::chat::Usage;
 use torana_wire::error::CallErrorKind;
 
 use crate::config::{self, Config, Problems, watch::Watcher};
-use crate::delivery::Deliveries;
+use crate::delivery::{DeadLetterOptions, Deliveries};
 use crate::error::chain;
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics::Metrics;
@@ -118,12 +118,17 @@ impl Gateway {
         let engines = Engines::new(&config.plugin_host.cache, config.plugin_host.instances)?;
         let journal = open_journal(&config.journal)?;
         let tasks = Tasks::default();
-        let dead_letters = config.journal.path.join("dead-letters");
+        let dead_letters = DeadLetterOptions {
+            folder: config.journal.path.join("dead-letters"),
+            bytes: config.journal.dead_letter_bytes,
+        };
+        let metrics = Metrics::new();
         let routing = &config.routing;
         let budgets = Budgets::new(&routing.budgets, Instant::now());
         let affinity = Affinity::new(routing.affinity_sessions, routing.affinity_ttl);
         let catalog = Catalog::new(engines, bundled);
-        let deliveries = Deliveries::new(journal.clone(), tasks.clone(), dead_letters);
+        let deliveries =
+            Deliveries::new(journal.clone(), tasks.clone(), dead_letters, metrics.sinks.clone());
         let statistics = Mutex::default();
         let runtime = tokio::runtime::Handle::current();
         let upstream = Arc::new(UpstreamPool::new()?);
@@ -151,7 +156,7 @@ impl Gateway {
             ambient,
             journal,
             deliveries,
-            metrics: Metrics::new(),
+            metrics,
             tasks,
             config_path,
             bundled,

@@ -2,6 +2,8 @@
 //!
 //! `docs/operating.md` documents each; a test holds it against what `/metrics` gives.
 
+mod sinks;
+
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -22,6 +24,8 @@ use torana_routing::policy::Breaker;
 
 use crate::gateway::{Ended, Gateway};
 use crate::request::reply::{BodyError, ReplyBody};
+
+pub use sinks::{SinkFigures, SinkMetrics};
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -71,6 +75,12 @@ struct PluginLabels {
     plugin: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KillLabels {
+    plugin: String,
+    cause: &'static str,
+}
+
 /// All metrics. The fields are cheap to update from any thread.
 pub struct Metrics {
     registry: Registry,
@@ -88,6 +98,8 @@ pub struct Metrics {
     resumes: Counter,
     reloads: Family<ResultLabels, Counter>,
     rows_lost: Counter,
+    /// Kept by the deliveries.
+    pub sinks: SinkMetrics,
     read: ReadAtScrape,
 }
 
@@ -99,10 +111,9 @@ struct ReadAtScrape {
     journal_rows: Counter,
     journal_dropped: Counter,
     sink_lag: Family<SinkLabels, Gauge>,
-    sink_rejected: Family<SinkLabels, Counter>,
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_busy: Family<PluginLabels, Counter<f64, AtomicU64>>,
-    plugin_kills: Family<PluginLabels, Counter>,
+    plugin_kills: Family<KillLabels, Counter>,
     plugin_memory: Family<PluginLabels, Gauge>,
     plugin_quarantined: Family<PluginLabels, Gauge>,
     endpoint_error_rate: Family<EndpointLabels, FloatGauge>,
@@ -143,6 +154,7 @@ impl Metrics {
             resumes: Counter::default(),
             reloads: Family::default(),
             rows_lost: Counter::default(),
+            sinks: SinkMetrics::default(),
             read: ReadAtScrape::default(),
         };
         metrics.register();
@@ -223,11 +235,7 @@ impl Metrics {
             "Rows a sink has not acknowledged",
             read.sink_lag.clone(),
         );
-        registry.register(
-            "sink_rejected_rows",
-            "Rows a sink refused for good",
-            read.sink_rejected.clone(),
-        );
+        self.sinks.register(registry);
         registry.register("plugin_calls", "Calls into a plugin", read.plugin_calls.clone());
         registry.register_with_unit(
             "plugin_busy",
@@ -397,9 +405,6 @@ impl ReadAtScrape {
             let labels = SinkLabels { sink: consumer.name };
             self.sink_lag.get_or_create(&labels).set(signed(consumer.lag_rows));
         }
-        for (sink, rows) in gateway.deliveries.rejected() {
-            self.sink_rejected.get_or_create(&SinkLabels { sink }).inner().store(rows, Relaxed);
-        }
 
         for (plugin, account) in gateway.catalog.accounts() {
             let labels = PluginLabels { plugin };
@@ -407,8 +412,11 @@ impl ReadAtScrape {
             #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^52 are years")]
             let busy = account.busy_us as f64 / 1e6;
             self.plugin_busy.get_or_create(&labels).inner().store(busy.to_bits(), Relaxed);
-            self.plugin_kills.get_or_create(&labels).inner().store(account.kills, Relaxed);
             self.plugin_memory.get_or_create(&labels).set(signed(account.memory_peak_bytes));
+        }
+        for (plugin, cause, kills) in gateway.catalog.kills() {
+            let labels = KillLabels { plugin, cause };
+            self.plugin_kills.get_or_create(&labels).inner().store(kills, Relaxed);
         }
         self.plugin_quarantined.clear();
         for plugin in &snapshot.plugins {

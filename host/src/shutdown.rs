@@ -27,6 +27,10 @@ pub struct Task {
 }
 
 impl Task {
+    pub fn is_over(&self) -> bool {
+        self.ended.has_changed().is_err()
+    }
+
     /// Returns when the task is over, however it ended.
     pub async fn ended(mut self) {
         while self.ended.changed().await.is_ok() {}

@@ -153,6 +153,9 @@ pub struct SinkIdentity {
     pub name: String,
     pub digest: crate::plugin::Digest,
     pub settings: Map<String, Value>,
+    /// SHA-256 over names and values: secrets are not compared, nor kept here.
+    pub headers: [u8; 32],
+    pub rows: config::SinkRows,
     pub grants: config::Grants,
     pub limits: config::Limits,
 }

@@ -10,6 +10,7 @@ mod bad_bodies;
 mod bad_input;
 mod credentials;
 mod decision;
+mod delivery;
 mod dialects;
 mod interface;
 mod invented_wire;

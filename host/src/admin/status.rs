@@ -29,6 +29,7 @@ pub(super) fn status(gateway: &Gateway) -> Value {
         "models": models,
         "functions": functions(&snapshot),
         "journal": journal(gateway),
+        "sinks": gateway.deliveries.status(),
         "notices": snapshot.config.notices.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -116,7 +116,8 @@ impl Offline {
         for (_, sink) in config.sinks.iter().filter(|(name, _)| wanted(name)) {
             let Some(plugin) = self.load(&sink.plugin, Kind::Sink)? else { continue };
             if plugin.queryable
-                && let Some(reader) = Sink::new(plugin, &sink.settings)?.reader().await?
+                && let Some(reader) =
+                    Sink::new(plugin, &sink.settings, &sink.headers)?.reader().await?
             {
                 return Ok(reader);
             }

@@ -114,6 +114,20 @@ pub(super) fn origin(text: &str) -> Result<String, AddressError> {
     if url.path.is_empty() { Ok(url.origin()) } else { Err(AddressError::NotOrigin) }
 }
 
+/// The origin of a URL that may have a path and a query.
+///
+/// # Errors
+/// As for a base URL, but for what comes behind the origin.
+pub(super) fn origin_of(url: &str) -> Result<String, AddressError> {
+    // Up to the first of these behind the scheme.
+    let scheme = url.find("://").ok_or(AddressError::Scheme)? + 3;
+    let rest = url.get(scheme..).unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).map_or(url.len(), |end| scheme + end);
+    // What the plugin will ask for has to be a URL as a whole.
+    let _: Uri = url.parse().map_err(|_| AddressError::NotUrl)?;
+    origin(url.get(..end).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -160,6 +174,24 @@ mod tests {
         assert_eq!(origin("HTTPS://Scores.Internal:443/").unwrap(), "https://scores.internal");
         assert_eq!(origin("http://h:8443").unwrap(), "http://h:8443");
         assert_eq!(origin("http://h/path"), Err(AddressError::NotOrigin));
+    }
+
+    #[test]
+    fn the_origin_of_a_url_leaves_path_and_query() {
+        for (url, expected) in [
+            ("http://CH:8123/?database=x", Ok("http://ch:8123")),
+            ("https://h/a//b?c#d", Ok("https://h")),
+            ("https://h?x", Ok("https://h")),
+            ("https://h", Ok("https://h")),
+            ("http://u:p@h/", Err(AddressError::User)),
+            ("http://h:0/", Err(AddressError::Port)),
+            ("ftp://h/", Err(AddressError::Scheme)),
+            ("h/", Err(AddressError::Scheme)),
+            ("http:///x", Err(AddressError::NotUrl)),
+            ("http://h/a b", Err(AddressError::NotUrl)),
+        ] {
+            assert_eq!(origin_of(url).as_deref(), expected.as_deref(), "{url}");
+        }
     }
 
     #[test]

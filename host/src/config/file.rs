@@ -2,8 +2,8 @@
 //! when it is absent.
 //!
 //! One function for each table, by subject: `server.rs` (server, admin, journal, plugin
-//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `plugin.rs` (plugins, sinks,
-//! client keys). They read; what keys say about each other is checked in `resolve.rs`, for
+//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `plugin.rs`
+//! (plugins, client keys), `sink.rs`. They read; what keys say about each other is checked in `resolve.rs`, for
 //! which they keep the spot of whatever names something else.
 
 pub(super) mod model;
@@ -12,6 +12,7 @@ pub(super) mod plugin;
 pub(super) mod provider;
 mod routing;
 pub(super) mod server;
+pub(super) mod sink;
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,10 @@ use super::problem::Located;
 use super::reader::Table;
 use super::{Admin, Journal, PluginHost, Router, Routing, StructuredOutput};
 use model::{WrittenFunction, WrittenModel};
-use plugin::{WrittenKey, WrittenPlugin, WrittenSink};
+use plugin::{WrittenKey, WrittenPlugin};
 use provider::WrittenProvider;
 use server::WrittenServer;
+use sink::WrittenSink;
 
 /// Tables whose entries may be spread over several files.
 pub(super) const TABLES_BY_NAME: [&str; 7] =
@@ -74,6 +76,6 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         functions: table
             .named("functions", NameRule::Plain, |_, table| model::read_function(table)),
         plugins: table.named("plugins", NameRule::Plain, |_, table| plugin::read_plugin(table)),
-        sinks: table.named("sinks", NameRule::Plain, |_, table| plugin::read_sink(table)),
+        sinks: table.named("sinks", NameRule::Plain, |_, table| sink::read_sink(table)),
     }
 }

@@ -19,6 +19,7 @@ mod problem;
 mod reader;
 mod resolve;
 pub mod secret;
+mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use problem::{Place, Problem, Problems, Severity};
 pub use reader::KnownKey;
 pub use resolve::{known_keys, load};
 pub use secret::{Secret, SecretReference};
+pub use sink::{Only, Sink, SinkHeader, SinkHeaderValue, SinkRows};
 pub use torana_routing::price::Price;
 
 /// Everything the operator decided.
@@ -186,6 +188,8 @@ pub struct Journal {
     pub sync: SyncMode,
     pub content: Content,
     pub decisions: Decisions,
+    /// Of each sink: rows that it can never take.
+    pub dead_letter_bytes: u64,
 }
 
 /// What a row keeps of a routing decision.
@@ -407,12 +411,20 @@ pub enum PluginSource {
 pub struct Grants {
     pub clock: bool,
     pub random: bool,
-    /// Origins, such as `https://scores.internal:8443`.
-    pub http: Vec<String>,
+    pub http: Vec<HttpGrant>,
     pub sql: bool,
     /// Appending to the file that is the `path` of its settings.
     pub file: bool,
     pub kv_bytes: Option<u64>,
+}
+
+/// Where a plugin may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpGrant {
+    /// Such as `https://scores.internal:8443`.
+    Origin(String),
+    /// `settings.url`: the origin of the `url` that stands in the settings of the very sink.
+    SettingsUrl,
 }
 
 /// Bounds on one plugin.
@@ -435,11 +447,4 @@ pub struct Limits {
 pub enum Isolation {
     Pooled,
     Fresh,
-}
-
-/// `[sinks.NAME]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sink {
-    pub plugin: String,
-    pub settings: Map<String, Value>,
 }

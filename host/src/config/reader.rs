@@ -266,8 +266,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether the key has a list without items.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        let value = self.entries.get(key).map(|entry| &entry.node.value);
+        matches!(value, Some(Value::List(items)) if items.is_empty())
+    }
+
     /// Where a key's value stands; where the table does, if it is absent.
-    fn spot_of(&self, key: &str) -> Spot {
+    pub(super) fn spot_of(&self, key: &str) -> Spot {
         let mut spot = self.spot.below(key);
         if let Some(entry) = self.entries.get(key) {
             spot.place = entry.node.place.clone();

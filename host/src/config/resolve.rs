@@ -9,6 +9,7 @@
 mod model;
 mod plugin;
 mod provider;
+mod sink;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,9 @@ impl Resolver<'_> {
             &mut plugins,
         );
         let functions = self.functions(written.functions, &models, &providers, &mut plugins);
-        let sinks = self.sinks(written.sinks, written.query_sink.as_ref(), &mut plugins);
+        let named = sink::Named { functions: &functions, keys: &keys };
+        let query_sink = written.query_sink.as_ref();
+        let sinks = self.sinks(written.sinks, query_sink, &named, &mut plugins);
         let plugins = plugins.into_used();
         self.watched.extend(plugins.values().filter_map(|plugin| match &plugin.source {
             PluginSource::File(path) => Some(path.clone()),

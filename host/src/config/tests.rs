@@ -6,6 +6,7 @@ mod mistakes;
 mod offers;
 mod reference;
 mod shipped;
+mod sinks;
 
 use std::path::Path;
 use std::time::Duration;
@@ -241,8 +242,8 @@ fn a_component_of_ones_own_has_what_is_granted_and_nothing_else() {
     let config = load_file(&directory.path().join("torana.toml")).unwrap();
     let plugin = &config.plugins["p"];
     assert_eq!(plugin.source, PluginSource::File(component.clone()));
-    let grants =
-        Grants { http: vec!["https://scores".to_owned()], kv_bytes: Some(9), ..Grants::default() };
+    let origin = HttpGrant::Origin("https://scores".to_owned());
+    let grants = Grants { http: vec![origin], kv_bytes: Some(9), ..Grants::default() };
     assert_eq!(plugin.grants, grants);
     assert_eq!(plugin.limits.cpu, Duration::from_millis(7));
     assert!(config.watched.contains(&component));

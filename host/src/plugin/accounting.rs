@@ -6,13 +6,17 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Counters of one plugin. Times are of synchronous calls that wait for nothing, so wall
-/// clock stands for CPU.
+/// Why calls are ended: the words of `CallFailure`.
+const CAUSES: [&str; 6] = ["cpu", "timeout", "memory", "stack", "result_size", "trap"];
+
+/// Counters of one plugin. Times leave out what a call waits for, so wall clock stands for
+/// CPU.
 #[derive(Debug, Default)]
 pub struct Accounting {
     calls: AtomicU64,
     busy_ns: AtomicU64,
-    kills: AtomicU64,
+    /// In the order of [`CAUSES`].
+    kills: [AtomicU64; CAUSES.len()],
     memory_peak: AtomicU64,
     instances: AtomicU64,
     log_dropped: AtomicU64,
@@ -38,7 +42,7 @@ impl Accounting {
         Account {
             calls: self.calls.load(Relaxed),
             busy_us: self.busy_ns.load(Relaxed) / 1_000,
-            kills: self.kills.load(Relaxed),
+            kills: self.kills.iter().map(|kills| kills.load(Relaxed)).sum(),
             memory_peak_bytes: self.memory_peak.load(Relaxed),
             instances: self.instances.load(Relaxed),
             log_lines_dropped: self.log_dropped.load(Relaxed),
@@ -51,8 +55,16 @@ impl Accounting {
         self.memory_peak.fetch_max(memory as u64, Relaxed);
     }
 
-    pub(super) fn kill(&self) {
-        self.kills.fetch_add(1, Relaxed);
+    /// Calls ended, by cause.
+    pub fn kills(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CAUSES.into_iter().zip(&self.kills).map(|(cause, kills)| (cause, kills.load(Relaxed)))
+    }
+
+    pub(super) fn kill(&self, cause: &str) {
+        let place = CAUSES.iter().position(|known| *known == cause);
+        if let Some(kills) = place.and_then(|place| self.kills.get(place)) {
+            kills.fetch_add(1, Relaxed);
+        }
     }
 
     pub(super) fn instance(&self) {

@@ -52,7 +52,7 @@ impl CallFailure {
     }
 
     /// A call that was ended, as opposed to one that never began.
-    fn is_kill(&self) -> bool {
+    pub fn is_kill(&self) -> bool {
         !matches!(self, Self::NoInstance | Self::Quarantined | Self::Spent | Self::Fickle)
     }
 }
@@ -82,7 +82,7 @@ impl LoadedPlugin {
         budget::start_call(&mut instance.store);
         let started = Instant::now();
         let result = call(instance);
-        self.settle(purpose, instance, started, result)
+        self.settle(purpose, instance, started.elapsed(), result)
     }
 
     /// The same for the I/O engine, bounded by wall clock. Dropping the future spends the
@@ -94,15 +94,16 @@ impl LoadedPlugin {
         call: impl AsyncFnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
         budget::start_call(&mut instance.store);
-        let started = Instant::now();
         instance.spent = true;
-        match tokio::time::timeout(self.limits.io, call(instance)).await {
+        let mut busy = Duration::ZERO;
+        let called = tokio::time::timeout(self.limits.io, timed(&mut busy, call(instance))).await;
+        match called {
             Ok(result) => {
                 instance.spent = false;
-                self.settle(purpose, instance, started, result)
+                self.settle(purpose, instance, busy, result)
             }
             Err(_) => {
-                self.accounting.call(started.elapsed(), instance.memory_used());
+                self.accounting.call(busy, instance.memory_used());
                 Err(self.killed(CallFailure::Timeout(self.limits.io)))
             }
         }
@@ -112,11 +113,11 @@ impl LoadedPlugin {
         &self,
         purpose: Purpose,
         instance: &mut Instance<B>,
-        started: Instant,
+        busy: Duration,
         result: wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
         instance.calls += 1;
-        self.accounting.call(started.elapsed(), instance.memory_used());
+        self.accounting.call(busy, instance.memory_used());
         match result {
             Ok(value) => {
                 if purpose == Purpose::Work && self.quarantine.succeeded() {
@@ -137,9 +138,9 @@ impl LoadedPlugin {
         self.killed(self.understand(error, false))
     }
 
-    fn killed(&self, failure: CallFailure) -> CallFailure {
+    pub(super) fn killed(&self, failure: CallFailure) -> CallFailure {
         if failure.is_kill() {
-            self.accounting.kill();
+            self.accounting.kill(failure.as_str());
             tracing::warn!(plugin = %self.name, cause = failure.as_str(), "plugin call killed: {failure}");
             if let CallFailure::Trap(error) = &failure {
                 tracing::debug!(plugin = %self.name, "{error:?}");
@@ -171,4 +172,16 @@ impl LoadedPlugin {
             None => CallFailure::Trap(error),
         }
     }
+}
+
+/// Adds up what the polls of a future take: its time without what it waits for.
+async fn timed<F: Future>(busy: &mut Duration, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        let started = Instant::now();
+        let polled = future.as_mut().poll(context);
+        *busy += started.elapsed();
+        polled
+    })
+    .await
 }

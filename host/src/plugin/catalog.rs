@@ -241,6 +241,16 @@ impl Catalog {
         state.accounting.iter().map(|(name, counters)| (name.clone(), counters.read())).collect()
     }
 
+    /// Calls that were ended, by plugin and cause.
+    pub fn kills(&self) -> Vec<(String, &'static str, u64)> {
+        let state = self.lock();
+        let of = |(name, counters): (&String, &Arc<Accounting>)| {
+            let name = name.clone();
+            counters.kills().map(move |(cause, kills)| (name.clone(), cause, kills)).collect()
+        };
+        state.accounting.iter().flat_map(|entry| -> Vec<_> { of(entry) }).collect()
+    }
+
     pub fn bundled(&self) -> &'static [Bundled] {
         self.bundled
     }

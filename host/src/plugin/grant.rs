@@ -75,7 +75,7 @@ impl Capability {
             Self::Log => "log is granted to everybody",
             Self::Clock => "clock = true",
             Self::Random => "random = true",
-            Self::Http => "http = [\"https://host:port\"]",
+            Self::Http => "http = [\"https://host:port\"]` or `http = [\"settings.url\"]",
             Self::Sql => "sql = true",
             Self::File => "file = true",
             Self::Kv => "kv = { bytes = 1048576 }",

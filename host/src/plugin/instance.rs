@@ -38,15 +38,19 @@ impl LoadedPlugin {
         Ok(self.instance(store, bindings, component))
     }
 
-    /// A fresh instance on the I/O engine.
+    /// A fresh instance on the I/O engine. What a component runs while it is made is bounded
+    /// as a call is.
     pub(super) async fn instantiate_async<B>(
         &self,
         capabilities: Capabilities,
         bind: impl FnOnce(&mut Store<GuestState>, &Component) -> wasmtime::Result<B>,
     ) -> Result<Instance<B>, CallFailure> {
         let mut store = self.store(capabilities);
-        let component =
-            self.linked.instantiate_async(&mut store).await.map_err(|error| self.failed(error))?;
+        let made = self.linked.instantiate_async(&mut store);
+        let component = match tokio::time::timeout(self.limits.io, made).await {
+            Ok(made) => made.map_err(|error| self.failed(error))?,
+            Err(_) => return Err(self.killed(CallFailure::Timeout(self.limits.io))),
+        };
         let bindings = bind(&mut store, &component).map_err(|error| self.failed(error))?;
         Ok(self.instance(store, bindings, component))
     }

@@ -9,10 +9,11 @@ use super::bindings::query::{Query as QueryBindings, QueryIndices};
 use super::bindings::sink::{Sink as Bindings, SinkIndices};
 use super::call::Purpose;
 use super::catalog::LoadCause;
-use super::imports::{AppendFile, Capabilities, Database, HttpClient};
+use super::imports::{AppendFile, Capabilities, Database, Granted, HttpClient, OwnHeaders};
 use super::instance::Instance;
 use super::provider::json;
 use super::{CallFailure, LoadedPlugin};
+use crate::config::{HttpGrant, SinkHeader};
 
 pub use super::bindings::query::exports::torana::sink::query::{
     Comparison, Dimension, Error as QueryError, FeedbackRequest, FeedbackRow, MetricFilter, Order,
@@ -45,6 +46,7 @@ pub struct Sink {
     delivery: SinkIndices,
     query: Option<QueryIndices>,
     settings: Vec<u8>,
+    own_headers: Arc<OwnHeaders>,
     capabilities: Capabilities,
 }
 
@@ -53,6 +55,7 @@ impl Sink {
     pub fn new(
         plugin: Arc<LoadedPlugin>,
         settings: &Map<String, Value>,
+        headers: &[SinkHeader],
     ) -> Result<Self, LoadCause> {
         let delivery = SinkIndices::new(plugin.linked()).map_err(LoadCause::Link)?;
         let query = if plugin.queryable {
@@ -60,8 +63,22 @@ impl Sink {
         } else {
             None
         };
-        let capabilities = capabilities(&plugin, settings)?;
-        Ok(Self { plugin, delivery, query, settings: json(settings), capabilities })
+        let own_headers = Arc::new(OwnHeaders::new(headers));
+        let capabilities = capabilities(&plugin, settings, &own_headers)?;
+        Ok(Self { plugin, delivery, query, settings: json(settings), own_headers, capabilities })
+    }
+
+    /// Whether the plugin takes calls now; in quarantine, one is let in for each back-off. To
+    /// be asked before each [`SinkWriter::write`] and each question, and before an instance is
+    /// made for it.
+    pub fn admit(&self) -> Result<(), CallFailure> {
+        self.plugin.admit()
+    }
+
+    /// The words without any secret of the sink's headers.
+    pub fn redact(&self, words: &str) -> String {
+        let redacted = self.own_headers.redact(words.as_bytes().to_vec());
+        String::from_utf8_lossy(&redacted).into_owned()
     }
 
     pub fn plugin(&self) -> &Arc<LoadedPlugin> {
@@ -118,7 +135,7 @@ impl Sink {
     }
 }
 
-/// Takes batches. After an error it must be dropped.
+/// Takes batches. After an error, and after a call that was abandoned, it must be dropped.
 pub struct SinkWriter {
     plugin: Arc<LoadedPlugin>,
     instance: Instance<Bindings>,
@@ -126,7 +143,6 @@ pub struct SinkWriter {
 
 impl SinkWriter {
     pub async fn write(&mut self, batch: &[Row]) -> Result<Outcome, CallFailure> {
-        self.plugin.admit()?;
         self.plugin
             .call_async(
                 Purpose::Work,
@@ -203,7 +219,6 @@ impl SinkReader {
             &mut Instance<QueryBindings>,
         ) -> wasmtime::Result<Result<R, QueryError>>,
     ) -> Answer<R> {
-        self.plugin.admit()?;
         self.plugin.call_async(Purpose::Work, &mut self.instance, question).await
     }
 }
@@ -211,6 +226,7 @@ impl SinkReader {
 fn capabilities(
     plugin: &LoadedPlugin,
     settings: &Map<String, Value>,
+    own_headers: &Arc<OwnHeaders>,
 ) -> Result<Capabilities, LoadCause> {
     let path = settings.get("path").and_then(Value::as_str).map(Path::new);
     let grants = &plugin.grants;
@@ -226,7 +242,17 @@ fn capabilities(
     if !grants.http.is_empty() {
         let tls = crate::upstream::tls::client_configuration()
             .map_err(|error| LoadCause::Capability(Box::new(error)))?;
-        capabilities.http = Some(Arc::new(HttpClient::new(&grants.http, tls)));
+        let url = settings.get("url").and_then(Value::as_str).unwrap_or_default();
+        let granted: Vec<Granted> = grants.http.iter().map(|grant| granted(grant, url)).collect();
+        let client = HttpClient::new(&granted, own_headers.clone(), tls);
+        capabilities.http = Some(Arc::new(client));
     }
     Ok(capabilities)
+}
+
+fn granted(grant: &HttpGrant, url: &str) -> Granted {
+    match grant {
+        HttpGrant::Origin(origin) => Granted { url: origin.clone(), may_be_private: false },
+        HttpGrant::SettingsUrl => Granted { url: url.to_owned(), may_be_private: true },
+    }
 }

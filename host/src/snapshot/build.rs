@@ -344,6 +344,8 @@ impl Builder<'_> {
                 name: name.clone(),
                 digest: plugin.digest,
                 settings: settings.settings.clone(),
+                headers: digest(&settings.headers),
+                rows: settings.rows.clone(),
                 grants: plugin.grants.clone(),
                 limits: plugin.limits,
             };
@@ -351,7 +353,8 @@ impl Builder<'_> {
                 sinks.push(running);
                 continue;
             }
-            let opened = Sink::new(plugin, &settings.settings).and_then(|sink| {
+            let opened = Sink::new(plugin, &settings.settings, &settings.headers);
+            let opened = opened.and_then(|sink| {
                 // Opening is part of the trial: a store that cannot be opened must not
                 // replace one that works.
                 self.surroundings.runtime.block_on(sink.writer())?;
@@ -400,6 +403,18 @@ fn cumulative(
             (share.name.clone(), end)
         })
         .collect()
+}
+
+fn digest(headers: &[config::SinkHeader]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for header in headers {
+        // Neither can have a zero in it.
+        hasher.update(header.name.as_str());
+        hasher.update([0]);
+        hasher.update(header.value.expose());
+        hasher.update([0]);
+    }
+    hasher.finalize().into()
 }
 
 fn hash(config: &Config, plugins: &[Arc<LoadedPlugin>]) -> String {

@@ -24,8 +24,11 @@ const QUESTIONS: [&str; 9] = [
     "since=4000000000000",
 ];
 
+/// What the host sends and the sink never sees.
+const PASSWORD: &str = "pass\"word";
+
 fn server(test: &str) -> Option<ClickHouse> {
-    Missing::or_skip(ClickHouse::start(), test)
+    Missing::or_skip(ClickHouse::start_with(Some(PASSWORD)), test)
 }
 
 /// A provider that answers, fails and breaks off, and both stores.
@@ -41,7 +44,7 @@ fn config(provider: &Provider, server: &ClickHouse, query_sink: &str) -> Config 
          [keys.team]\nsecret = \"env:TEAM\"\n[keys.ops]\nsecret = \"env:OPS\"\n\
          [sinks.embedded]\nplugin = \"sink-sqlite\"\nsettings = {{ path = \"torana.db\" }}\n\
          [sinks.server]\nplugin = \"sink-clickhouse\"\nsettings = {{ url = \"{server}\" }}\n\
-         [plugins.sink-clickhouse]\ngrants = {{ http = [\"{server}\"] }}\n"
+         headers = {{ \"X-ClickHouse-Key\" = \"env:PASSWORD\" }}\n"
     );
     Config::new(tables).top(&format!("query_sink = \"{query_sink}\""))
 }
@@ -55,7 +58,7 @@ fn respond(asked: &Asked) -> Script {
 }
 
 fn start(folder: Folder) -> Gateway {
-    Gateway::start_in(folder, &[("TEAM", "sk-team"), ("OPS", "sk-ops")])
+    Gateway::start_in(folder, &[("TEAM", "sk-team"), ("OPS", "sk-ops"), ("PASSWORD", PASSWORD)])
 }
 
 fn ask(gateway: &Gateway, path: &str) -> (u16, Value) {
@@ -179,5 +182,7 @@ fn a_row_that_the_server_refuses_is_kept_beside_with_the_reason() {
         let count = server.query("SELECT count() FROM torana.inference FINAL");
         (count == "6").then_some(())
     });
-    assert!(!gateway.log().contains("日本語"), "prompts are not for the log");
+    for secret in ["日本語", PASSWORD] {
+        assert!(!gateway.log().contains(secret), "{secret} is not for the log");
+    }
 }

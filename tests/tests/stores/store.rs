@@ -22,7 +22,7 @@ impl Store {
     /// The embedded store, in `folder`.
     pub(crate) async fn sqlite(folder: &Path) -> Self {
         let settings = format!("path = {:?}", folder.join("torana.db"));
-        let sink = sink(folder, "sink-sqlite", &settings, "sql = true").unwrap();
+        let sink = sink(folder, "sink-sqlite", &settings).unwrap();
         Self::open("sqlite", &sink).await
     }
 
@@ -47,25 +47,23 @@ impl Store {
 }
 
 pub(crate) fn clickhouse(folder: &Path, url: &str, settings: &str) -> Sink {
-    let settings = format!("url = {url:?}{settings}");
-    sink(folder, "sink-clickhouse", &settings, &format!("http = [{url:?}]")).unwrap()
+    sink(folder, "sink-clickhouse", &format!("url = {url:?}{settings}")).unwrap()
 }
 
-/// The sink that a configuration with these settings and grants describes.
+/// The sink that a configuration with these settings describes, granted what it is bundled with.
 fn sink(
     folder: &Path,
     plugin: &str,
     settings: &str,
-    grants: &str,
 ) -> Result<Sink, Box<dyn std::error::Error>> {
     let text = format!(
-        "[providers.sim]\n[sinks.store]\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n\
-         [plugins.{plugin}]\ngrants = {{ {grants} }}\n"
+        "[providers.sim]\n[sinks.store]\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n"
     );
     let path = folder.join(format!("{plugin}.toml"));
     std::fs::write(&path, text)?;
     let config = load_config(&path.to_string_lossy(), PLUGINS).map_err(|it| it.to_string())?;
     let catalog = Catalog::new(Engines::new(&Config::cache_path(), 16)?, PLUGINS);
     let plugin = catalog.load(plugin, &config.plugins[plugin], Kind::Sink)?;
-    Ok(Sink::new(plugin, &config.sinks["store"].settings)?)
+    let sink = &config.sinks["store"];
+    Ok(Sink::new(plugin, &sink.settings, &sink.headers)?)
 }

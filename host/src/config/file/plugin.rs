@@ -1,14 +1,12 @@
-//! `[plugins.NAME]`, `[sinks.NAME]` and `[keys.NAME]`.
+//! `[plugins.NAME]` and `[keys.NAME]`.
 
 use std::time::Duration;
-
-use serde_json::{Map, Value};
 
 use super::super::address::origin;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{Isolation, Limits, UnsupportedParams};
+use super::super::{HttpGrant, Isolation, Limits, UnsupportedParams};
 use super::provider::secret_reference;
 
 /// Forty times what a provider adapter uses on a large request.
@@ -29,6 +27,11 @@ const CALLS: u64 = 100_000;
 /// The largest linear memory there is.
 const MOST_MEMORY_MIB: u64 = 4096;
 
+const ORIGINS: &str = "a list of origins such as \"https://scores.internal\", or \"settings.url\"";
+
+/// The grant for wherever the sink is told to deliver.
+const SETTINGS_URL: &str = "settings.url";
+
 const SOURCE: &str = "\"file:PATH\" or the name of a bundled plugin";
 
 /// `[plugins.NAME]`.
@@ -46,16 +49,10 @@ pub(in super::super) struct WrittenPlugin {
 pub(in super::super) struct WrittenGrants {
     pub(in super::super) clock: Option<bool>,
     pub(in super::super) random: Option<bool>,
-    pub(in super::super) http: Option<Vec<String>>,
+    pub(in super::super) http: Option<Vec<HttpGrant>>,
     pub(in super::super) sql: Option<bool>,
     pub(in super::super) file: Option<bool>,
     pub(in super::super) kv_bytes: Option<u64>,
-}
-
-/// `[sinks.NAME]`.
-pub(in super::super) struct WrittenSink {
-    pub(in super::super) plugin: Option<Located<String>>,
-    pub(in super::super) settings: Map<String, Value>,
 }
 
 /// `[keys.NAME]`.
@@ -74,17 +71,6 @@ pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
     WrittenKey { secret, unsupported_params: unsupported.map(|policy| policy.value) }
 }
 
-pub(super) fn read_sink(table: &Table<'_>) -> WrittenSink {
-    let plugin = table.required_string("plugin", "the name of a plugin");
-    let mut settings = table.settings("settings");
-    // Sinks write files beside the configuration, not wherever the process was started.
-    if let Some(Value::String(path)) = settings.get_mut("path") {
-        let resolved = table.spot().resolve_path(path);
-        *path = resolved.to_string_lossy().into_owned();
-    }
-    WrittenSink { plugin, settings }
-}
-
 pub(super) fn read_plugin(table: &Table<'_>) -> WrittenPlugin {
     WrittenPlugin {
         spot: table.spot().clone(),
@@ -100,15 +86,18 @@ pub(super) fn read_plugin(table: &Table<'_>) -> WrittenPlugin {
 }
 
 pub(in super::super) fn read_grants(table: &Table<'_>) -> WrittenGrants {
-    let http = table.strings("http", "a list of origins such as \"https://scores.internal\"");
-    let origins = http.into_iter().filter_map(|text| match origin(&text.value) {
-        Ok(origin) => Some(origin),
-        Err(error) => {
-            table.report(text.spot.error(format!("found {:?}; {error}", text.value)));
-            None
-        }
+    let http = table.strings("http", ORIGINS);
+    let origins = http.into_iter().filter_map(|text| match text.value.as_str() {
+        SETTINGS_URL => Some(HttpGrant::SettingsUrl),
+        _ => match origin(&text.value) {
+            Ok(origin) => Some(HttpGrant::Origin(origin)),
+            Err(error) => {
+                table.report(text.spot.error(format!("found {:?}; {error}", text.value)));
+                None
+            }
+        },
     });
-    let origins: Vec<String> = origins.collect();
+    let origins: Vec<HttpGrant> = origins.collect();
     let kv_bytes =
         table.optional_table("kv", |table| table.required_integer("bytes", 1..=1024 * 1024 * 1024));
     WrittenGrants {

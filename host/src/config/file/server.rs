@@ -47,6 +47,10 @@ const SEGMENT_MIB: u64 = 64;
 /// About 200,000 calls of 5 KiB; fits any disk that holds a container image.
 const JOURNAL_MAX_MIB: u64 = 1024;
 
+/// Some 10,000 rows of 5 KiB: enough to see what a store objects to, and small beside the
+/// journal that it lies in.
+const DEAD_LETTER_MIB: u64 = 64;
+
 /// Four times what 250 concurrent streams of one provider need; 1,000 instances that use
 /// their 64 MiB to the full would be 64 GiB, which no real load comes near.
 const INSTANCES: u64 = 1000;
@@ -144,6 +148,7 @@ pub(super) fn read_journal(table: &Table<'_>) -> Journal {
             ("full", Decisions::Full),
             &[("plan", Decisions::Plan)],
         ),
+        dead_letter_bytes: table.mebibytes("dead_letter_mib", 2..=1024 * 1024, DEAD_LETTER_MIB),
     };
     // One segment is being written while the oldest is read or dropped.
     if journal.max_bytes / 2 < journal.segment_bytes {

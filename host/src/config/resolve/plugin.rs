@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::file::plugin::{WrittenGrants, WrittenPlugin, WrittenSink, default_limits};
+use super::super::file::plugin::{WrittenGrants, WrittenPlugin, default_limits};
 use super::super::nearest::advice;
 use super::super::preset::Catalog;
 use super::super::problem::{Located, Problem};
 use super::super::reader::Reading;
-use super::super::{Grants, Isolation, Plugin, PluginSource, Sink};
-use super::Resolver;
+use super::super::{Grants, Isolation, Plugin, PluginSource};
 
 /// What a plugin is asked to be. Bundled plugins say it in their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +107,11 @@ impl<'a> Plugins<'a> {
         }
     }
 
+    /// What a plugin may do that is there.
+    pub(super) fn grants_of(&self, name: &str) -> Option<&Grants> {
+        self.used.get(name).map(|plugin| &plugin.grants)
+    }
+
     pub(super) fn into_used(self) -> BTreeMap<String, Plugin> {
         self.used
     }
@@ -173,29 +177,6 @@ impl<'a> Plugins<'a> {
 
     fn report(&self, problem: Problem) {
         self.reading.report(problem);
-    }
-}
-
-impl Resolver<'_> {
-    pub(super) fn sinks(
-        &self,
-        written: BTreeMap<String, WrittenSink>,
-        query_sink: Option<&Located<String>>,
-        plugins: &mut Plugins<'_>,
-    ) -> BTreeMap<String, Sink> {
-        if let Some(name) = query_sink.filter(|name| !written.contains_key(&name.value)) {
-            let advice = advice(&name.value, written.keys().map(String::as_str));
-            let message = format!("no sink {:?}; {advice}", name.value);
-            self.report(name.spot.error(message));
-        }
-        let mut sinks = BTreeMap::new();
-        for (name, sink) in written {
-            let Some(plugin) = sink.plugin else { continue };
-            plugins.require(&plugin, Kind::Sink);
-            let sink = Sink { plugin: plugin.value, settings: sink.settings };
-            sinks.insert(name, sink);
-        }
-        sinks
     }
 }
 

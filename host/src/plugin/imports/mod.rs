@@ -23,7 +23,7 @@ use super::grant::Capability;
 
 pub(super) use file::AppendFile;
 pub(crate) use file::private;
-pub(super) use http::HttpClient;
+pub(super) use http::{Granted, HttpClient, OwnHeaders};
 pub(super) use kv::KeyValue;
 pub(super) use sql::Database;
 
