@@ -33,7 +33,8 @@ check: target
 format:
 	cargo fmt --all
 
-## What the gateway adds to a call, measured against the same provider asked directly.
+## What the gateway adds to a call, measured against the same provider asked directly, and
+## what the journal costs of that.
 bench: target
 	cargo build --release --locked --package torana
 	cargo bench --locked --package torana-tests

@@ -1,8 +1,10 @@
-//! The commands: `serve`, `check`, `plugin list`, `simulate`, `route replay`, `openapi`.
+//! The commands: `serve`, `check`, `plugin list`, `simulate`, `route replay`, `export`,
+//! `openapi`.
 //!
 //! `serve` reads top to bottom: configuration → snapshot → listeners → wait for a signal →
 //! drain → flush → exit.
 
+mod export;
 mod offline;
 mod recorded;
 mod route;
@@ -59,6 +61,8 @@ enum Action {
         #[command(subcommand)]
         action: RouteAction,
     },
+    /// Writes recorded calls, attempts, feedback and more into a file for analysts.
+    Export(Box<export::Arguments>),
     /// Prints the OpenAPI description of the data plane.
     Openapi,
 }
@@ -114,6 +118,7 @@ impl Command {
             Action::Route { action: RouteAction::Replay(arguments) } => {
                 with_runtime(replay(arguments))
             }
+            Action::Export(arguments) => with_runtime(write_export(*arguments)),
             Action::Openapi => describe(),
         }
     }
@@ -126,6 +131,21 @@ async fn replay(arguments: route::Arguments) -> ExitCode {
             if same { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(error) => refuse(&error),
+    }
+}
+
+/// Words go to standard error: rows may go to standard output.
+async fn write_export(arguments: export::Arguments) -> ExitCode {
+    match export::run(&arguments).await {
+        Ok(exported) => {
+            exported.notices.iter().for_each(|notice| complain(notice));
+            ExitCode::SUCCESS
+        }
+        Err(error) if error.is_misconfigured() => refuse(&error),
+        Err(error) => {
+            complain(&chain(&error));
+            ExitCode::from(if error.is_interrupted() { IMPATIENT } else { FAILED })
+        }
     }
 }
 

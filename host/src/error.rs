@@ -43,8 +43,20 @@ pub enum Cause {
     #[error("there is no inference with the id {0}; it may not have reached the store yet")]
     UnknownInference(String),
     #[error(
+        "there is no generation with the id {0}; it may not have reached the store yet, or was \
+         made with another key"
+    )]
+    UnknownGeneration(String),
+    /// Of a key that reads its own records.
+    #[error(
+        "this key reads the records of its own calls alone; ask without another's `key`, or have \
+         the operator set keys.{own}.reads = \"all\""
+    )]
+    ForeignRecords { own: String },
+    #[error(
         "there is no response {id} here: it was not given to this key by this gateway, or its \
-         content is not kept (`journal.content`, `store`)"
+         content is not kept (`content` of journal, key or function, `redact`, `x-torana-content`, \
+         `store`)"
     )]
     UnknownResponse { id: String, param: Option<&'static str> },
     #[error(
@@ -52,10 +64,16 @@ pub enum Cause {
          `resource_provider`"
     )]
     NoResourceProvider(String),
+    #[error("there is no episode with the id {0}; it may not have reached the store yet")]
+    UnknownEpisode(uuid::Uuid),
+    #[error("the feedback could not be written to the journal")]
+    NotRecorded(#[source] crate::journal::AppendError),
     #[error("no configured sink can be read back; configure one, such as sink-sqlite")]
     NoQuerySink,
     #[error("the store does not answer: {0}")]
     StoreUnavailable(String),
+    #[error("the store cannot answer this question: sink {sink}: {reason}")]
+    QueryUnsupported { sink: String, reason: String },
     #[error("the journal is full and set to shed; its sinks must catch up first")]
     JournalFull,
     #[error("the gateway lost the task of this request; its log says why")]
@@ -200,6 +218,19 @@ impl AttemptError {
             Self::Request(_) => "plugin_misbehaved",
             Self::Schema { .. } => "invalid_schema",
             Self::Credential(_) => "no_credential",
+        }
+    }
+
+    /// Its text has nothing of what a client or a provider said.
+    pub fn quotes_nobody(&self) -> bool {
+        match self {
+            Self::Provider { .. } | Self::Request(_) | Self::Schema { .. } => false,
+            Self::Connection(_)
+            | Self::Timeout(_)
+            | Self::Truncated
+            | Self::Broken(_)
+            | Self::Plugin { .. }
+            | Self::Credential(_) => true,
         }
     }
 

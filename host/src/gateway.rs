@@ -19,11 +19,13 @@ use torana_wire::error::CallErrorKind;
 use crate::config::{self, Config, Problems, watch::Watcher};
 use crate::delivery::{DeadLetterOptions, Deliveries};
 use crate::error::chain;
-use crate::journal::{self, Journal, JournalError};
+use crate::journal::{self, AppendError, Journal, JournalError, Row};
 use crate::metrics::Metrics;
+use crate::operation;
 use crate::plugin::Catalog;
 use crate::plugin::catalog::Bundled;
 use crate::plugin::engine::{EngineError, Engines};
+use crate::plugin::events::Events;
 use crate::shutdown::Tasks;
 use crate::snapshot::build::{self, BuildError, Surroundings};
 use crate::snapshot::{Model, Snapshot};
@@ -126,7 +128,8 @@ impl Gateway {
         let routing = &config.routing;
         let budgets = Budgets::new(&routing.budgets, Instant::now());
         let affinity = Affinity::new(routing.affinity_sessions, routing.affinity_ttl);
-        let catalog = Catalog::new(engines, bundled);
+        let (events, told) = Events::channel();
+        let catalog = Catalog::new(engines, bundled).telling(events);
         let deliveries =
             Deliveries::new(journal.clone(), tasks.clone(), dead_letters, metrics.sinks.clone());
         let statistics = Mutex::default();
@@ -169,6 +172,9 @@ impl Gateway {
             last_reload: Mutex::new(Ok(1)),
         });
         gateway.tasks.spawn("observe", observe_policies(gateway.clone()));
+        let events = operation::write_plugin_events(gateway.clone(), told);
+        gateway.tasks.spawn("plugin events", events);
+        gateway.write(&[operation::snapshot_row(&gateway.snapshot())]).await;
         Ok(gateway)
     }
 
@@ -182,6 +188,9 @@ impl Gateway {
     pub async fn reload(self: &Arc<Self>) -> Result<u64, SetupError> {
         let _one_at_a_time = self.reloading.lock().await;
         let result = self.build_next().await.map(|next| self.swap(next));
+        if result.is_ok() {
+            self.write(&[operation::snapshot_row(&self.snapshot())]).await;
+        }
         self.metrics.reloaded(result.is_ok());
         let outcome = match &result {
             Ok(generation) => {
@@ -234,6 +243,36 @@ impl Gateway {
         self.forget_absent(&next);
         self.current.store(next.clone());
         next.generation
+    }
+
+    /// Appends rows to the journal. Those that a failing disk refuses are tried once more, in
+    /// the new segment that the journal then starts: a single fault costs nothing. A second one
+    /// is not a moment's, and a client waits. Where the first try was written but not synced,
+    /// its rows are there twice, by one id.
+    ///
+    /// # Errors
+    /// The journal is full, or its disk fails.
+    pub async fn append(&self, rows: &[Row]) -> Result<(), AppendError> {
+        let mut appended = self.journal.append(rows).await;
+        if let Err(error) = &appended
+            && error.is_of_the_disk()
+        {
+            tracing::warn!(error = chain(error), "the journal's disk failed; trying again");
+            appended = self.journal.append(rows).await;
+        }
+        appended.map(drop)
+    }
+
+    /// Appends rows; returns once they are in the journal. What cannot be written is counted.
+    pub async fn write(&self, rows: &[Row]) {
+        if let Err(error) = self.append(rows).await {
+            self.metrics.rows_lost(rows.len());
+            tracing::error!(
+                error = chain(&error),
+                rows = rows.len(),
+                "rows could not be written to the journal"
+            );
+        }
     }
 
     /// The figures of an endpoint, by its name.
@@ -354,9 +393,29 @@ fn open_journal(settings: &config::Journal) -> Result<Arc<Journal>, JournalError
         when_full: settings.when_full,
         sync: settings.sync,
     })?;
-    let recovery = journal.recovery();
-    tracing::info!(?recovery, "journal opened");
+    report_recovery(&journal);
     Ok(journal)
+}
+
+fn report_recovery(journal: &Journal) {
+    let journal::Recovery { records, rows, damaged, rows_lost, bytes_lost } = *journal.recovery();
+    tracing::info!(records, rows, damaged, rows_lost, bytes_lost, "journal opened");
+    if damaged > 0 || rows_lost > 0 {
+        tracing::warn!(
+            damaged,
+            rows_lost,
+            bytes_lost,
+            "the journal is damaged: what could not be read is skipped"
+        );
+    }
+    for sink in journal.stats().consumers {
+        tracing::info!(
+            sink = sink.name,
+            rows = sink.lag_rows,
+            bytes = sink.lag_bytes,
+            "rows are left for a sink"
+        );
+    }
 }
 
 fn report_notices(config: &Config) {
@@ -377,6 +436,8 @@ fn warn_of_fixed(running: &Config, next: &Config) {
             "journal",
             config::Journal {
                 content: next.journal.content,
+                redaction: next.journal.redaction.clone(),
+                raw_bytes: next.journal.raw_bytes,
                 decisions: next.journal.decisions,
                 ..running.journal.clone()
             } != next.journal,

@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod journal;
 pub mod metrics;
 pub mod openapi;
+pub mod operation;
 pub mod plugin;
 pub mod request;
 pub mod routing;

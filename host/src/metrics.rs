@@ -110,7 +110,17 @@ struct ReadAtScrape {
     journal_bytes: Gauge,
     journal_rows: Counter,
     journal_dropped: Counter,
+    journal_write_errors: Counter,
+    journal_read_errors: Counter,
+    journal_damaged_reads: Counter,
+    journal_damaged_records: Gauge,
+    journal_damaged_bytes: Gauge,
+    journal_damaged_rows: Gauge,
+    clock_steps_back: Counter,
     sink_lag: Family<SinkLabels, Gauge>,
+    sink_lag_bytes: Family<SinkLabels, Gauge>,
+    sink_oldest_row: Family<SinkLabels, FloatGauge>,
+    sink_lost: Family<SinkLabels, Counter>,
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_busy: Family<PluginLabels, Counter<f64, AtomicU64>>,
     plugin_kills: Family<KillLabels, Counter>,
@@ -230,11 +240,7 @@ impl Metrics {
             "Rows dropped at the journal's bound before every sink had them",
             read.journal_dropped.clone(),
         );
-        registry.register(
-            "sink_lag_rows",
-            "Rows a sink has not acknowledged",
-            read.sink_lag.clone(),
-        );
+        read.register_journal_health(registry);
         self.sinks.register(registry);
         registry.register("plugin_calls", "Calls into a plugin", read.plugin_calls.clone());
         registry.register_with_unit(
@@ -390,6 +396,60 @@ impl Metrics {
 }
 
 impl ReadAtScrape {
+    /// What opening the journal found, how its disk does, and how far each sink is behind.
+    fn register_journal_health(&self, registry: &mut Registry) {
+        let counters = [
+            (
+                "journal_write_errors",
+                "Appends and syncs that the disk failed",
+                &self.journal_write_errors,
+            ),
+            (
+                "journal_read_errors",
+                "Reads of the journal that the disk failed",
+                &self.journal_read_errors,
+            ),
+            (
+                "journal_damaged_reads",
+                "Damaged stretches that sinks were taken past",
+                &self.journal_damaged_reads,
+            ),
+            (
+                "clock_steps_back",
+                "Times that the system's clock was set back",
+                &self.clock_steps_back,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        let gauges = [
+            (
+                "journal_damaged_records",
+                "Damaged stretches that opening the journal found",
+                &self.journal_damaged_records,
+            ),
+            ("journal_damaged_bytes", "Bytes in them", &self.journal_damaged_bytes),
+            ("journal_damaged_rows", "Rows known to have been in them", &self.journal_damaged_rows),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let lag = "Rows a sink has not acknowledged";
+        registry.register("sink_lag_rows", lag, self.sink_lag.clone());
+        let lag_bytes = "Bytes of the journal a sink has not acknowledged";
+        registry.register("sink_lag_bytes", lag_bytes, self.sink_lag_bytes.clone());
+        let oldest = "Age of the oldest row a sink has not acknowledged";
+        registry.register_with_unit(
+            "sink_oldest_row",
+            oldest,
+            Unit::Seconds,
+            self.sink_oldest_row.clone(),
+        );
+        let lost = "Rows a sink never got: dropped before it came to them, or damaged";
+        registry.register("sink_lost_rows", lost, self.sink_lost.clone());
+    }
+
     fn refresh(&self, gateway: &Gateway) {
         use std::sync::atomic::Ordering::Relaxed;
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -400,10 +460,24 @@ impl ReadAtScrape {
         self.journal_bytes.set(signed(journal.bytes));
         self.journal_rows.inner().store(journal.appended_rows, Relaxed);
         self.journal_dropped.inner().store(journal.dropped_rows, Relaxed);
+        self.journal_write_errors.inner().store(journal.write_errors, Relaxed);
+        self.journal_read_errors.inner().store(journal.read_errors, Relaxed);
+        self.journal_damaged_reads.inner().store(journal.damaged_reads, Relaxed);
+        self.clock_steps_back.inner().store(journal.clock_steps_back, Relaxed);
+        let recovery = gateway.journal.recovery();
+        self.journal_damaged_records.set(signed(recovery.damaged));
+        self.journal_damaged_bytes.set(signed(recovery.bytes_lost));
+        self.journal_damaged_rows.set(signed(recovery.rows_lost));
         self.sink_lag.clear();
+        self.sink_lag_bytes.clear();
+        self.sink_oldest_row.clear();
         for consumer in journal.consumers {
             let labels = SinkLabels { sink: consumer.name };
             self.sink_lag.get_or_create(&labels).set(signed(consumer.lag_rows));
+            self.sink_lag_bytes.get_or_create(&labels).set(signed(consumer.lag_bytes));
+            let age = consumer.oldest_row_age.as_secs_f64();
+            self.sink_oldest_row.get_or_create(&labels).set(age);
+            self.sink_lost.get_or_create(&labels).inner().store(consumer.lost_rows, Relaxed);
         }
 
         for (plugin, account) in gateway.catalog.accounts() {

@@ -176,7 +176,8 @@ fn parameters(path: &str, route: &Route) -> Vec<Value> {
     names.extend(path.contains("{id}").then_some("Id"));
     match route {
         Route::Infer(dialect) => {
-            names.extend(["EpisodeId", "SessionId", "UnsupportedParams", "Explain"]);
+            names.extend(["EpisodeId", "SessionId", "Tags"]);
+            names.extend(["UnsupportedParams", "Content", "Explain"]);
             if dialect.is_anthropic() {
                 names.extend(["AnthropicVersion", "AnthropicBeta"]);
             }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use torana_routing::filter::Profile;
 use torana_routing::policy::Outcome;
+use torana_routing::price;
 use torana_routing::statistics::Statistics;
 use torana_wire::chat::Usage;
 
@@ -184,7 +185,7 @@ impl Endpoint {
     /// US dollars: as the provider reports them, or by the price; `None` where neither is
     /// known.
     pub fn cost(&self, usage: &Usage) -> Option<f64> {
-        usage.cost_usd.or_else(|| Some(self.profile.price?.cost(usage)))
+        price::cost(self.profile.price.as_ref(), usage).map(|(dollars, _)| dollars)
     }
 
     /// It has the client's own route: bodies can go there as they are.

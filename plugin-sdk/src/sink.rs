@@ -29,6 +29,8 @@
 //! torana_plugin_sdk::export_sink!(ToLog);
 //! ```
 
+pub mod receiver;
+
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;

@@ -306,7 +306,7 @@ impl State<'_> {
             output: price.output * factor,
             cached_input: price.cached_input.map(|price| price * factor),
             cache_write: price.cache_write.map(|price| price * factor),
-            request: price.request,
+            ..price
         }
     }
 

@@ -4,39 +4,27 @@
 //! `cargo bench -p torana-tests` prints a table; nothing is asserted about time.
 //! `TORANA_BENCH_ROUNDS` (default 20) sets how often the targets take turns.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
-use torana_tests::client::{Connection, Request};
 use torana_tests::gateway::{Config, Gateway};
 use torana_tests::openai;
 use torana_tests::provider::Provider;
-
-/// Requests of one target's turn, over all connections: short, so that turns are close.
-const REQUESTS_A_TURN: usize = 192;
+use torana_tests::turns::{self, Series};
 
 const CONNECTIONS: [usize; 2] = [1, 32];
 
 /// Whom the client asks, under which model.
 const TARGETS: [&str; 3] = ["direct", "forwarded", "translated"];
 
-/// Latencies of one target, and how long all its turns took.
-#[derive(Default)]
-struct Series {
-    latencies: Vec<Duration>,
-    busy: Duration,
-}
-
 fn main() {
     // `cargo test --all-targets` starts benches too, without this argument.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let rounds = std::env::var("TORANA_BENCH_ROUNDS").ok().and_then(|it| it.parse().ok());
-    let rounds: usize = rounds.unwrap_or(20);
+    let rounds = turns::rounds();
     let provider = Provider::start(openai::respond);
     provider.stop_recording();
     drop(Gateway::start(&config(&provider)));
@@ -82,20 +70,15 @@ fn measure(
         for (target, series) in TARGETS.iter().zip(&mut series) {
             let to = if *target == "direct" { provider.address() } else { gateway.address() };
             let body = if streams { openai::streaming_chat(target) } else { openai::chat(target) };
-            let started = Instant::now();
-            let latencies = turn(to, &openai::completion(&body), connections);
+            let turn = turns::take(to, &openai::completion(&body), connections);
             if round > 0 {
-                series.busy += started.elapsed();
-                series.latencies.extend(latencies);
+                series.add(turn);
             }
         }
     }
-    for series in &mut series {
-        series.latencies.sort_unstable();
-    }
-    let base = quantile(&series[0].latencies, 0.5);
+    let base = series[0].quantile(0.5);
     for (target, series) in TARGETS.iter().zip(&series) {
-        let (median, p99) = (quantile(&series.latencies, 0.5), quantile(&series.latencies, 0.99));
+        let (median, p99) = (series.quantile(0.5), series.quantile(0.99));
         println!(
             "| {} | {connections} | {target} | {} µs | {} µs | {:.2} | {} µs | {:.0} |",
             if streams { "stream" } else { "whole" },
@@ -103,36 +86,9 @@ fn measure(
             p99.as_micros(),
             median.as_secs_f64() / base.as_secs_f64(),
             median.saturating_sub(base).as_micros(),
-            series.latencies.len() as f64 / series.busy.as_secs_f64(),
+            series.requests_per_second(),
         );
     }
-}
-
-/// One turn: every connection asks its share of requests, one after the other.
-fn turn(to: SocketAddr, request: &Request, connections: usize) -> Vec<Duration> {
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections)
-            .map(|_| scope.spawn(|| worker(to, request, REQUESTS_A_TURN / connections)))
-            .collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    })
-}
-
-fn worker(to: SocketAddr, request: &Request, requests: usize) -> Vec<Duration> {
-    let mut connection = Connection::open(to).unwrap();
-    let ask = |_| {
-        let started = Instant::now();
-        let reply = connection.send(request).unwrap();
-        let latency = started.elapsed();
-        drop(reply.expect(200));
-        latency
-    };
-    (0..requests).map(ask).collect()
-}
-
-fn quantile(sorted: &[Duration], quantile: f64) -> Duration {
-    let position = (sorted.len().saturating_sub(1)) as f64 * quantile;
-    sorted.get(position as usize).copied().unwrap_or_default()
 }
 
 fn print_guest_costs(before: &Value, after: &Value) {

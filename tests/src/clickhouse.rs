@@ -1,5 +1,5 @@
 //! ClickHouse's SQL engine behind its HTTP interface: the package `chdb-core`, installed from
-//! the registry, and the server `sdk/clickhouse/server.py` around it.
+//! the registry, and the server `sdk/clickhouse_server.py` around it.
 //!
 //! Promises a server on a port of its own that can be stopped, started again with the same
 //! data on the same port, told to refuse, and asked past the gateway.
@@ -44,7 +44,7 @@ impl ClickHouse {
     ///
     /// There is no Python, or the registry does not give the packages.
     pub fn start_with(password: Option<&str>) -> Result<Self, Missing> {
-        let python = Python::install_for("clickhouse")?;
+        let python = Python::with("clickhouse_requirements.txt")?;
         let data = tempfile::tempdir().map_err(|error| Missing(error.to_string()))?;
         // Another program may take the port in between; then the server says so and ends.
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, refusing_port()));
@@ -66,7 +66,7 @@ impl ClickHouse {
     /// Starts a stopped server again, with its data and on its port.
     pub fn resume(&mut self) {
         let mut command = self.python.command();
-        command.arg(sdk("clickhouse").join("server.py")).arg(self.address.port().to_string());
+        command.arg(sdk("clickhouse_server.py")).arg(self.address.port().to_string());
         command.arg(self.data.path());
         if let Some(password) = &self.password {
             command.args(["--password", password]);

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -148,6 +148,13 @@ impl Folder {
         command.output().expect("the binary runs")
     }
 
+    /// `torana serve` with this configuration.
+    pub fn serve(&self) -> Command {
+        let mut command = torana();
+        command.arg("serve").arg("--config").arg(self.config_path());
+        command
+    }
+
     /// What `torana check` says, and whether it was content.
     pub fn check(&self) -> (bool, String) {
         let output = self.run(&["check"]);
@@ -155,6 +162,14 @@ impl Folder {
         assert!(matches!(code, Some(0 | MISCONFIGURED)), "{output:?}");
         (output.status.success(), both(&output))
     }
+}
+
+/// A gateway that never listened.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code, or the signal that ended it as a negative number.
+    pub code: i32,
+    pub log: String,
 }
 
 /// A running gateway.
@@ -176,27 +191,49 @@ impl Gateway {
     /// The same in a folder that is there already, with these environment variables.
     #[track_caller]
     pub fn start_in(folder: Folder, environment: &[(&str, &str)]) -> Self {
-        let mut command = torana();
-        command.arg("serve").arg("--config").arg(folder.config_path());
+        Self::start_with(folder, environment, &[])
+    }
+
+    /// The same with more arguments of `torana serve`.
+    #[track_caller]
+    pub fn start_with(folder: Folder, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = folder.serve();
+        command.args(arguments);
         command.envs(environment.iter().copied());
+        Self::try_start(folder, command).unwrap_or_else(|ended| panic!("it ended:\n{}", ended.log))
+    }
+
+    /// Starts a command that becomes the binary, such as one that is traced.
+    ///
+    /// # Errors
+    ///
+    /// It ended before it listened.
+    pub fn try_start(folder: Folder, mut command: Command) -> Result<Self, Ended> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
-        collect(child.stdout.take(), log.clone());
-        collect(child.stderr.take(), log.clone());
+        let readers =
+            [collect(child.stdout.take(), log.clone()), collect(child.stderr.take(), log.clone())];
         let port = |child: &mut Child, line: &str| {
             within(START, line, || {
                 if let Some(address) = address_after(&log.lock().expect("no panics"), line) {
-                    return Some(address);
+                    return Some(Ok(address));
                 }
-                let ended = child.try_wait().expect("a child can be waited for");
-                assert!(ended.is_none(), "it ended:\n{}", log.lock().expect("no panics"));
-                None
+                let status = child.try_wait().expect("a child can be waited for")?;
+                Some(Err(status))
             })
         };
-        let data = port(&mut child, "listening on http://");
-        let admin = port(&mut child, "admin on http://");
-        Self { folder, child, data, admin, log }
+        let listening = port(&mut child, "listening on http://")
+            .and_then(|data| Ok((data, port(&mut child, "admin on http://")?)));
+        match listening {
+            Ok((data, admin)) => Ok(Self { folder, child, data, admin, log }),
+            Err(status) => {
+                // All of what it said, which may come after its end.
+                readers.into_iter().for_each(|reader| drop(reader.join()));
+                let log = log.lock().expect("no holder panics").clone();
+                Err(Ended { code: exit_code(status), log })
+            }
+        }
     }
 
     /// The data plane.
@@ -254,6 +291,15 @@ impl Gateway {
         self.admin("/metrics").expect(200).text()
     }
 
+    /// One figure of `/metrics`, by its name and labels as they stand there. None if it is not
+    /// there, or the gateway is not.
+    pub fn metric(&self, series: &str) -> Option<u64> {
+        let metrics = Request::get("/metrics").try_send(self.admin).ok()?.text();
+        let mut lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        let (_, value) = lines.find(|(name, _)| *name == series)?;
+        value.parse().ok()
+    }
+
     pub fn generation(&self) -> u64 {
         let status = self.status();
         status["generation"].as_u64().unwrap_or_else(|| panic!("no generation: {status:#}"))
@@ -295,8 +341,7 @@ impl Gateway {
     /// Waits for the end: exit code, or the signal that ended it as a negative number.
     pub fn wait_for_end(&mut self, deadline: Duration) -> i32 {
         within(deadline, "the end of the process", || {
-            let status = self.child.try_wait().expect("a child can be waited for")?;
-            status.code().or_else(|| status.signal().map(|signal| -signal))
+            self.child.try_wait().expect("a child can be waited for").map(exit_code)
         })
     }
 
@@ -359,7 +404,15 @@ fn target_folder() -> PathBuf {
     folder.to_owned()
 }
 
-fn collect(from: Option<impl Read + Send + 'static>, log: Arc<Mutex<String>>) {
+fn exit_code(status: ExitStatus) -> i32 {
+    let signal = status.signal().map(|signal| -signal);
+    status.code().or(signal).expect("a process ends by itself or by a signal")
+}
+
+fn collect(
+    from: Option<impl Read + Send + 'static>,
+    log: Arc<Mutex<String>>,
+) -> std::thread::JoinHandle<()> {
     let from = BufReader::new(from.expect("the stream is piped"));
     std::thread::spawn(move || {
         for line in from.split(b'\n').map_while(Result::ok) {
@@ -367,7 +420,7 @@ fn collect(from: Option<impl Read + Send + 'static>, log: Arc<Mutex<String>>) {
             log.push_str(&String::from_utf8_lossy(&line));
             log.push('\n');
         }
-    });
+    })
 }
 
 fn address_after(log: &str, words: &str) -> Option<SocketAddr> {

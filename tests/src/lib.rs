@@ -15,10 +15,15 @@
 //! | `obliging` | a provider that does as it is asked: calls the tool, fits the schema |
 //! | `mock_server` | a mock of OpenAI made of its own API description |
 //! | `clickhouse` | ClickHouse's SQL engine behind its HTTP interface |
+//! | `otlp` | a receiver of OpenTelemetry traces, with the official classes |
 //! | `python`, `process` | real SDKs and their suites, installed and run within bounds |
 //! | `faults` | everything that goes wrong at a provider, as scripts |
 //! | `guest` | test components, and other versions of them |
 //! | `load` | clients that keep asking while something else happens |
+//! | `witness` | the calls whose last byte their clients had, whatever became of the gateway |
+//! | `store` | what a sink keeps, read beside the gateway |
+//! | `strace` | a disk that fails, or a process that dies, at a chosen system call |
+//! | `turns` | measuring several targets side by side |
 //! | `eventually` | bounded waiting for a state |
 //!
 //! Blocking sockets and threads: a test reads from top to bottom. Nothing here sleeps to let
@@ -45,10 +50,15 @@ pub mod mock_server;
 pub mod mutate;
 pub mod obliging;
 pub mod openai;
+pub mod otlp;
 pub mod process;
 pub mod provider;
 pub mod python;
 pub mod script;
+pub mod store;
+pub mod strace;
+pub mod turns;
+pub mod witness;
 
 /// The repository.
 pub fn repository() -> &'static std::path::Path {

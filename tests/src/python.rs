@@ -1,13 +1,13 @@
 //! Python with the client packages of `sdk/requirements.txt`, installed from the registry
 //! into a virtual environment in the target folder, once for all tests and kept between runs.
 //!
-//! All packages of a list share one environment: their versions are pinned together, so that
+//! The packages of a list share one environment: their versions are pinned together, so that
 //! what runs today runs tomorrow. Another list is another environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::gateway::{Config, both};
@@ -32,24 +32,20 @@ impl Python {
     ///
     /// There is no Python, or the registry does not give the packages.
     pub fn install() -> Result<Self, Missing> {
-        static INSTALLED: OnceLock<Result<Python, Missing>> = OnceLock::new();
-        INSTALLED.get_or_init(|| install(&sdk("requirements.txt"), "python")).clone()
+        Self::with("requirements.txt")
     }
 
-    /// The same with the list in `sdk/NAME`, in an environment of its own.
+    /// With the packages of another list of `sdk/`.
     ///
     /// # Errors
     ///
     /// There is no Python, or the registry does not give the packages.
-    pub fn install_for(name: &str) -> Result<Self, Missing> {
-        static INSTALLED: Mutex<BTreeMap<String, Result<Python, Missing>>> =
+    pub fn with(list: &'static str) -> Result<Self, Missing> {
+        static INSTALLED: Mutex<BTreeMap<&str, Result<Python, Missing>>> =
             Mutex::new(BTreeMap::new());
+        // Held while it installs: nobody else needs less.
         let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = sdk(name).join("requirements.txt");
-        installed
-            .entry(name.to_owned())
-            .or_insert_with(|| install(&list, &format!("python-{name}")))
-            .clone()
+        installed.entry(list).or_insert_with(|| install(list)).clone()
     }
 
     /// The interpreter, in the environment of this process but for what changes the clients.
@@ -129,9 +125,12 @@ pub fn folder() -> PathBuf {
     Config::cache_path().with_file_name("torana-tests-packages")
 }
 
-fn install(requirements: &Path, environment: &str) -> Result<Python, Missing> {
-    let list = read(requirements)?;
-    let environment = folder().join(environment);
+fn install(name: &str) -> Result<Python, Missing> {
+    let list = read(&sdk(name))?;
+    let environment = match name.strip_suffix("_requirements.txt") {
+        Some(other) => folder().join(format!("python-{other}")),
+        None => folder().join("python"),
+    };
     let (interpreter, stamp) = (environment.join("bin/python"), environment.join("installed.txt"));
     let python = Python { interpreter };
     // Written last: an environment without it was left half installed.
@@ -141,7 +140,7 @@ fn install(requirements: &Path, environment: &str) -> Result<Python, Missing> {
     let venv = ["-m", "venv", "--clear"];
     prepare(Command::new("python3").args(venv).arg(&environment), INSTALL)?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    prepare(python.command().args(pip).arg(requirements), INSTALL)?;
+    prepare(python.command().args(pip).arg(sdk(name)), INSTALL)?;
     write(&stamp, &list)?;
     Ok(python)
 }

@@ -91,12 +91,13 @@ fn routes_in(source: &str) -> Vec<String> {
 #[test]
 fn documented_commands_and_flags_are_those_of_the_binary() {
     let text = operating();
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["serve"],
         &["check"],
         &["plugin", "list"],
         &["simulate"],
         &["route", "replay"],
+        &["export"],
         &["openapi"],
         &[],
     ];

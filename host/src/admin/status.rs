@@ -137,6 +137,7 @@ fn functions(snapshot: &Snapshot) -> serde_json::Map<String, Value> {
 
 fn journal(gateway: &Gateway) -> Value {
     let stats = gateway.journal.stats();
+    let recovery = gateway.journal.recovery();
     let consumers: Vec<Value> = stats
         .consumers
         .iter()
@@ -145,6 +146,7 @@ fn journal(gateway: &Gateway) -> Value {
                 "sink": consumer.name,
                 "lag_rows": consumer.lag_rows,
                 "lag_bytes": consumer.lag_bytes,
+                "oldest_row_ms": consumer.oldest_row_age.as_millis(),
                 "lost_rows": consumer.lost_rows,
             })
         })
@@ -155,6 +157,16 @@ fn journal(gateway: &Gateway) -> Value {
         "rows": stats.appended_rows,
         "dropped_rows": stats.dropped_rows,
         "write_errors": stats.write_errors,
+        "read_errors": stats.read_errors,
+        "damaged_reads": stats.damaged_reads,
+        "clock_steps_back": stats.clock_steps_back,
+        "recovery": {
+            "records": recovery.records,
+            "rows": recovery.rows,
+            "damaged_records": recovery.damaged,
+            "damaged_bytes": recovery.bytes_lost,
+            "damaged_rows": recovery.rows_lost,
+        },
         "sinks": consumers,
     })
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::bundled::PLUGINS;
-use crate::config::{Config, Plugin, PluginSource, Problems};
+use crate::config::{self, Config, Plugin, PluginSource, Problems};
 use crate::gateway::load_config;
 use crate::plugin::catalog::LoadCause;
 use crate::plugin::engine::{EngineError, Engines};
@@ -54,6 +54,10 @@ pub(super) enum StoreError {
     NoConfig,
     #[error("no sink of the configuration can be read back, such as sink-sqlite")]
     NoStore,
+    #[error("no sink {name:?} in the configuration; there are: {known}")]
+    NoSink { name: String, known: String },
+    #[error("the sink {0:?} cannot be read back, as sink-sqlite can")]
+    Unreadable(String),
     #[error("the store cannot be opened")]
     Open(#[from] LoadCause),
 }
@@ -109,20 +113,34 @@ impl Offline {
         Ok(plugin.map(|plugin| self.catalog.load(name, plugin, kind)).transpose()?)
     }
 
+    /// The sink of this name, opened; without one, as [`Offline::reader`].
+    pub(super) async fn reader_of(&self, name: Option<&str>) -> Result<SinkReader, StoreError> {
+        let Some(name) = name else { return self.reader().await };
+        let config = self.config.as_ref().ok_or(StoreError::NoConfig)?;
+        let sink = config.sinks.get(name).ok_or_else(|| StoreError::NoSink {
+            name: name.to_owned(),
+            known: config.sinks.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        self.open_sink(sink).await?.ok_or_else(|| StoreError::Unreadable(name.to_owned()))
+    }
+
     /// The sink that the gateway reads back, or the first that can be, opened.
     pub(super) async fn reader(&self) -> Result<SinkReader, StoreError> {
         let config = self.config.as_ref().ok_or(StoreError::NoConfig)?;
         let wanted = |name: &String| config.query_sink.as_ref().is_none_or(|sink| sink == name);
         for (_, sink) in config.sinks.iter().filter(|(name, _)| wanted(name)) {
-            let Some(plugin) = self.load(&sink.plugin, Kind::Sink)? else { continue };
-            if plugin.queryable
-                && let Some(reader) =
-                    Sink::new(plugin, &sink.settings, &sink.headers)?.reader().await?
-            {
+            if let Some(reader) = self.open_sink(sink).await? {
                 return Ok(reader);
             }
         }
         Err(StoreError::NoStore)
+    }
+
+    /// `None` for one that cannot be read back.
+    async fn open_sink(&self, sink: &config::Sink) -> Result<Option<SinkReader>, StoreError> {
+        let plugin = self.load(&sink.plugin, Kind::Sink)?.filter(|plugin| plugin.queryable);
+        let Some(plugin) = plugin else { return Ok(None) };
+        Ok(Sink::new(plugin, &sink.settings)?.reader().await?)
     }
 
     fn find(&self, name: &str) -> Result<(String, Plugin, Map<String, Value>), OfflineError> {

@@ -2,10 +2,11 @@
 //! when it is absent.
 //!
 //! One function for each table, by subject: `server.rs` (server, admin, journal, plugin
-//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `plugin.rs`
-//! (plugins, client keys), `sink.rs`. They read; what keys say about each other is checked in `resolve.rs`, for
+//! host), `routing.rs`, `provider.rs`, `model.rs` (models, routers, functions), `metric.rs`,
+//! `plugin.rs` (plugins, client keys), `sink.rs`. They read; what keys say about each other is checked in `resolve.rs`, for
 //! which they keep the spot of whatever names something else.
 
+pub(super) mod metric;
 pub(super) mod model;
 pub(super) mod offer;
 pub(super) mod plugin;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use super::name::NameRule;
 use super::problem::Located;
 use super::reader::Table;
-use super::{Admin, Journal, PluginHost, Router, Routing, StructuredOutput};
+use super::{Admin, Journal, Metric, PluginHost, Router, Routing, StructuredOutput};
 use model::{WrittenFunction, WrittenModel};
 use plugin::{WrittenKey, WrittenPlugin};
 use provider::WrittenProvider;
@@ -27,8 +28,8 @@ use server::WrittenServer;
 use sink::WrittenSink;
 
 /// Tables whose entries may be spread over several files.
-pub(super) const TABLES_BY_NAME: [&str; 7] =
-    ["keys", "providers", "models", "routers", "functions", "plugins", "sinks"];
+pub(super) const TABLES_BY_NAME: [&str; 8] =
+    ["keys", "providers", "models", "routers", "functions", "metrics", "plugins", "sinks"];
 
 /// The policy of models that name none: whoever lists several endpoints wants the best of
 /// them; an order that has to be kept is worth a word.
@@ -51,6 +52,7 @@ pub(super) struct Written {
     pub(super) models: BTreeMap<String, WrittenModel>,
     pub(super) routers: BTreeMap<String, Located<Router>>,
     pub(super) functions: BTreeMap<String, WrittenFunction>,
+    pub(super) metrics: BTreeMap<String, Metric>,
     pub(super) plugins: BTreeMap<String, WrittenPlugin>,
     pub(super) sinks: BTreeMap<String, WrittenSink>,
 }
@@ -75,6 +77,7 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         routers: table.named("routers", NameRule::Plain, model::read_router),
         functions: table
             .named("functions", NameRule::Plain, |_, table| model::read_function(table)),
+        metrics: table.named("metrics", NameRule::Plain, metric::read_metric),
         plugins: table.named("plugins", NameRule::Plain, |_, table| plugin::read_plugin(table)),
         sinks: table.named("sinks", NameRule::Plain, |_, table| sink::read_sink(table)),
     }

@@ -35,6 +35,7 @@ use serde_json::{Map, Value};
 
 pub use crate::journal::{SyncMode, WhenFull};
 pub use crate::request::bounds::Bounds;
+pub use crate::request::redact::{Pointer, Redaction};
 pub use address::AddressError;
 pub use offer::{DataPolicy, Modality, Offer, Quantization};
 pub use problem::{Place, Problem, Problems, Severity};
@@ -59,6 +60,7 @@ pub struct Config {
     /// Those that are written, and the bundled ones that are named.
     pub routers: BTreeMap<String, Router>,
     pub functions: BTreeMap<String, Function>,
+    pub metrics: BTreeMap<String, Metric>,
     /// Every plugin that anything here names, and whatever else `[plugins]` has.
     pub plugins: BTreeMap<String, Plugin>,
     pub sinks: BTreeMap<String, Sink>,
@@ -109,6 +111,7 @@ pub struct Server {
     pub json: Bounds,
     /// Where neither key nor request says otherwise.
     pub unsupported_params: UnsupportedParams,
+    pub trace_headers: TraceHeaders,
 }
 
 /// What becomes of parameters that an endpoint of another dialect cannot take.
@@ -187,6 +190,10 @@ pub struct Journal {
     pub when_full: WhenFull,
     pub sync: SyncMode,
     pub content: Content,
+    /// Values of requests and answers that rows do not show.
+    pub redaction: Redaction,
+    /// Of each body as it went to a provider and came from there; 0: none.
+    pub raw_bytes: usize,
     pub decisions: Decisions,
     /// Of each sink: rows that it can never take.
     pub dead_letter_bytes: u64,
@@ -201,12 +208,39 @@ pub enum Decisions {
     Plan,
 }
 
-/// What a row keeps of the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is kept of a call. Journal, key, function and the call itself may each say so; the
+/// strictest of them, the least in this order, counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Content {
-    Full,
+    /// No rows at all.
+    None,
     /// Everything but prompts and answers.
     Metadata,
+    Full,
+}
+
+impl Content {
+    /// By the names that configuration, rows and requests use; the first is the default.
+    pub const NAMES: [(&str, Self); 3] =
+        [("full", Self::Full), ("metadata", Self::Metadata), ("none", Self::None)];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Metadata => "metadata",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Which trace headers of W3C are heeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceHeaders {
+    /// Taken from clients and sent to providers.
+    Both,
+    /// Taken from clients.
+    In,
+    None,
 }
 
 /// `[plugin_host]`: bounds on all plugins together.
@@ -225,6 +259,17 @@ pub struct ClientKey {
     /// SHA-256 of the secret; the secret itself is not kept.
     pub sha256: [u8; 32],
     pub unsupported_params: Option<UnsupportedParams>,
+    /// Of calls with this key.
+    pub content: Option<Content>,
+    pub reads: Reads,
+}
+
+/// Whose records a key may read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Those of its own calls.
+    Own,
+    All,
 }
 
 /// `[providers.NAME]`, with its preset filled in.
@@ -345,6 +390,8 @@ pub struct Router {
 /// `[functions.NAME]`: a named task.
 #[derive(Debug, Clone)]
 pub struct Function {
+    /// Of calls of this function.
+    pub content: Option<Content>,
     pub experiment: Experiment,
     /// At least one.
     pub variants: BTreeMap<String, Variant>,
@@ -370,6 +417,35 @@ pub struct Variant {
     pub max_output_tokens: Option<u64>,
 }
 
+/// `[metrics.NAME]`: what feedback can say in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    pub kind: MetricKind,
+    pub optimize: Optimize,
+    pub level: Level,
+}
+
+/// What values a metric has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    Boolean,
+    Float,
+}
+
+/// Which values are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimize {
+    Max,
+    Min,
+}
+
+/// What feedback is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Inference,
+    Episode,
+}
+
 /// A template read from a file.
 #[derive(Debug, Clone)]
 pub struct Template {
@@ -384,6 +460,8 @@ pub struct Plugin {
     pub grants: Grants,
     pub limits: Limits,
     pub isolation: Isolation,
+    /// Its lines are logged even if they may quote a call.
+    pub log_content: bool,
 }
 
 impl Plugin {
@@ -394,6 +472,7 @@ impl Plugin {
             grants: Grants::default(),
             limits: file::plugin::default_limits(),
             isolation: Isolation::Pooled,
+            log_content: false,
         }
     }
 }

@@ -143,6 +143,7 @@ impl Resolver<'_> {
             default_router: written.default_router.value,
             routers,
             functions,
+            metrics: written.metrics,
             plugins,
             sinks,
             query_sink: written.query_sink.map(|name| name.value),
@@ -159,7 +160,7 @@ impl Resolver<'_> {
     fn keys(&mut self, written: BTreeMap<String, WrittenKey>) -> Vec<ClientKey> {
         let mut keys: Vec<ClientKey> = Vec::new();
         for (name, key) in written {
-            let Some(reference) = key.secret else {
+            let Some(reference) = key.secret.clone() else {
                 continue;
             };
             let spot = reference.spot.clone();
@@ -172,8 +173,8 @@ impl Resolver<'_> {
                     format!("the same secret as keys.{}; expected one of its own", same.name);
                 self.report(spot.error(message));
             }
-            let unsupported_params = key.unsupported_params;
-            keys.push(ClientKey { name, sha256, unsupported_params });
+            let WrittenKey { unsupported_params, content, reads, .. } = key;
+            keys.push(ClientKey { name, sha256, unsupported_params, content, reads });
         }
         keys
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::bundled::CATALOG;
 
-const BUNDLED: [&str; 16] = [
+const BUNDLED: [&str; 18] = [
     "experiment-weighted",
     "provider-anthropic",
     "provider-bedrock",
@@ -30,7 +30,9 @@ const BUNDLED: [&str; 16] = [
     "router-weighted",
     "sink-clickhouse",
     "sink-jsonl",
+    "sink-otlp",
     "sink-sqlite",
+    "sink-webhook",
 ];
 
 fn environment(name: &str) -> Option<String> {
@@ -93,8 +95,12 @@ fn what_is_not_written_has_the_documented_default() {
         on_disconnect: OnDisconnect::Cancel,
         json: Bounds { max_depth: 64, max_values: 1_000_000 },
         unsupported_params: UnsupportedParams::DropAndReport,
+        trace_headers: TraceHeaders::Both,
     };
     assert_eq!(config.server, server);
+    assert_eq!(config.journal.content, Content::Full);
+    assert_eq!(config.journal.raw_bytes, 64 * 1024);
+    assert!(config.journal.redaction.is_empty());
     assert_eq!(config.admin.listen, "127.0.0.1:3001".parse().unwrap());
     assert!(config.journal.path.ends_with("data/journal") && config.journal.path.is_absolute());
     assert_eq!(config.journal.segment_bytes, 64 * 1024 * 1024);

@@ -34,6 +34,8 @@ pub struct Head {
     pub previous_response: Option<String>,
     /// Where a conversation is that has no turn.
     pub empty: Option<&'static str>,
+    /// `metadata` as it stands, where it holds names and values of the client's own.
+    pub metadata: Option<Box<RawValue>>,
 }
 
 /// Reads the head.
@@ -92,6 +94,8 @@ struct ChatHead<'a> {
     user: Option<Cow<'a, str>>,
     #[serde(borrow)]
     prompt_cache_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
 }
 
 fn chat(head: ChatHead<'_>) -> Head {
@@ -108,6 +112,7 @@ fn chat(head: ChatHead<'_>) -> Head {
         opening: opening([&text(head.user.as_deref())], &first_turn(&head.messages)),
         session: head.prompt_cache_key.map(Cow::into_owned),
         empty: head.messages.is_empty().then_some("messages"),
+        metadata: head.metadata.map(RawValue::to_owned),
         ..Head::default()
     }
 }
@@ -122,6 +127,8 @@ struct CompletionsHead<'a> {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     max_tokens: Option<u64>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
 }
 
 fn completions(head: CompletionsHead<'_>) -> Head {
@@ -130,6 +137,7 @@ fn completions(head: CompletionsHead<'_>) -> Head {
         stream: head.stream.unwrap_or(false),
         stream_usage: wants_usage(head.stream_options),
         max_output_tokens: head.max_tokens,
+        metadata: head.metadata.map(RawValue::to_owned),
         ..Head::default()
     }
 }
@@ -154,6 +162,8 @@ struct ResponsesHead<'a> {
     prompt_cache_key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     previous_response_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -181,6 +191,7 @@ fn responses(head: ResponsesHead<'_>) -> Head {
         session: head.prompt_cache_key.map(Cow::into_owned),
         previous_response: head.previous_response_id.map(Cow::into_owned),
         empty: None,
+        metadata: head.metadata.map(RawValue::to_owned),
     }
 }
 
@@ -191,10 +202,13 @@ struct EmbeddingsHead<'a> {
     #[expect(dead_code, reason = "must be there")]
     #[serde(borrow)]
     input: &'a RawValue,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
 }
 
 fn embeddings(head: EmbeddingsHead<'_>) -> Head {
-    Head { model: head.model.into_owned(), ..Head::default() }
+    let metadata = head.metadata.map(RawValue::to_owned);
+    Head { model: head.model.into_owned(), metadata, ..Head::default() }
 }
 
 #[derive(Deserialize)]

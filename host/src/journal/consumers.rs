@@ -4,6 +4,7 @@
 //! another one was opened under its name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::state::Position;
 
@@ -62,6 +63,11 @@ impl Consumers {
     /// Up to where all have acknowledged, and their cursors say so. Absent without consumers.
     pub(super) fn least_saved(&self) -> Option<Position> {
         self.registered.values().map(|one| one.saved).min()
+    }
+
+    /// How far each has acknowledged.
+    pub(super) fn acked(&self) -> Arc<[(String, Position)]> {
+        self.registered.iter().map(|(name, one)| (name.clone(), one.acked)).collect()
     }
 
     /// The first row that not all have acknowledged. Absent without consumers.

@@ -2,21 +2,30 @@
 //!
 //! `cursors/NAME.cursor`, 32 bytes: magic `TJC1`, then little-endian segment number u64, offset
 //! u64, row u64, and the CRC-32C (u32) of all before it and of the consumer's name. Replaced by
-//! rename, so a killed process leaves the old or the new one. Not synced: after a loss of power
-//! an older one costs repeated rows, and so does one that cannot be read, which counts as none.
-//! In a file name every byte of the consumer's name but `A-Z a-z 0-9 _ -` is written `%XX`.
+//! rename, so a killed process leaves the old or the new one. In a file name every byte of the
+//! consumer's name but `A-Z a-z 0-9 _ -` is written `%XX`.
+//!
+//! Saving does not sync: after a loss of power an older cursor costs repeated rows, and so does
+//! a damaged one. Two things must not be forgotten, though: that a consumer is there (rows are
+//! kept for it), and a position that the deletion of a segment rests on (an older one would
+//! count rows as lost that its consumer had). These are written to `cursors/NAME.kept`, of the
+//! same layout, and synced. The higher one of the two counts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::disk::{Disk, DiskFile};
 use super::record::Fields;
 use super::state::Position;
 
 const FOLDER: &str = "cursors";
+/// What is read first, and written often.
+const SAVED: &str = "cursor";
+/// What is on the disk for certain, and written where something rests on it.
+const KEPT: &str = "kept";
 const MAGIC: [u8; 4] = *b"TJC1";
 const CURSOR_BYTES: usize = 32;
 /// File systems take names of 255 bytes; the rest is for suffixes.
@@ -27,51 +36,173 @@ pub(super) fn is_valid_name(name: &str) -> bool {
     !name.is_empty() && encode_name(name).len() <= MAX_NAME_BYTES
 }
 
-/// Every cursor that can be read, by consumer. Others are logged and left out.
-pub(super) fn load_all(journal: &Path) -> io::Result<BTreeMap<String, Position>> {
-    let mut cursors = BTreeMap::new();
-    for entry in fs::read_dir(folder(journal))? {
-        let path = entry?.path();
-        let file_name = path.file_name().and_then(|name| name.to_str());
-        let Some(name) =
-            file_name.and_then(|name| name.strip_suffix(".cursor")).and_then(decode_name)
-        else {
-            continue;
-        };
-        match fs::read(&path).map(|bytes| decode(&bytes, &name)) {
-            Ok(Some(position)) => {
-                cursors.insert(name, position);
-            }
-            Ok(None) => {
-                tracing::warn!(path = %path.display(), "journal cursor is damaged; its consumer starts over");
-            }
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot read a journal cursor; its consumer starts over");
-            }
-        }
-    }
-    Ok(cursors)
-}
-
-pub(super) fn save(journal: &Path, name: &str, position: Position) -> io::Result<()> {
-    let path = path(journal, name);
-    let new = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&encode(position, name))?;
-    fs::rename(&new, &path)
-}
-
-pub(super) fn remove(journal: &Path, name: &str) -> io::Result<()> {
-    fs::remove_file(path(journal, name))
-}
-
 pub(super) fn folder(journal: &Path) -> PathBuf {
     journal.join(FOLDER)
 }
 
-fn path(journal: &Path, name: &str) -> PathBuf {
-    folder(journal).join(format!("{}.cursor", encode_name(name)))
+/// Every consumer's cursor file, and what is known to be in it.
+#[derive(Debug)]
+pub(super) struct CursorFiles {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    written: BTreeMap<String, Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    /// Absent: damaged, or not there.
+    saved: Option<Position>,
+    kept: Option<Position>,
+    /// There is a cursor file that cannot be read.
+    damaged: bool,
+}
+
+impl Written {
+    fn position(&self) -> Option<Position> {
+        self.saved.max(self.kept)
+    }
+}
+
+impl CursorFiles {
+    /// Reads what is there. What cannot be read is logged, and its consumer is known by name
+    /// alone.
+    pub(super) fn load(disk: Arc<dyn Disk>, journal: &Path) -> io::Result<Self> {
+        let folder = folder(journal);
+        let mut written: BTreeMap<String, Written> = BTreeMap::new();
+        for file_name in disk.list(&folder)? {
+            let parts = file_name.to_str().and_then(|name| name.rsplit_once('.'));
+            let Some((name, kind @ (SAVED | KEPT))) = parts else {
+                continue;
+            };
+            let Some(name) = decode_name(name) else {
+                continue;
+            };
+            let position = read_or_warn(&*disk, &folder.join(&file_name), &name);
+            let entry = written.entry(name).or_default();
+            entry.damaged |= position.is_none();
+            match kind {
+                KEPT => entry.kept = position,
+                _ => entry.saved = position,
+            }
+        }
+        Ok(Self { disk, folder, written })
+    }
+
+    /// The positions of all that could be read.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (&str, Position)> {
+        self.written.iter().filter_map(|(name, it)| Some((name.as_str(), it.position()?)))
+    }
+
+    /// The consumers with a cursor file that could not be read, and where they are without it.
+    pub(super) fn damaged(&self) -> impl Iterator<Item = (&str, Option<Position>)> {
+        let damaged = self.written.iter().filter(|(_, it)| it.damaged);
+        damaged.map(|(name, it)| (name.as_str(), it.position()))
+    }
+
+    /// A killed process leaves the old or the new position; a loss of power any since the one
+    /// that was kept.
+    pub(super) fn save(&mut self, name: &str, position: Position) -> io::Result<()> {
+        self.replace(name, SAVED, position)?;
+        self.written.entry(name.to_owned()).or_default().saved = Some(position);
+        Ok(())
+    }
+
+    /// After it, these consumers' cursors are at these positions or ahead of them, whatever
+    /// happens. One that has no cursor file is left out: it was retired, or never saved.
+    pub(super) fn keep<'a>(
+        &mut self,
+        cursors: impl IntoIterator<Item = (&'a str, Position)>,
+    ) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for (name, position) in cursors {
+            let Some(written) = self.written.get(name) else {
+                continue;
+            };
+            if !written.damaged && written.kept.is_some_and(|it| it >= position) {
+                continue;
+            }
+            let position = written.position().map_or(position, |it| it.max(position));
+            if written.damaged {
+                // It may be readable the next time, and then point ahead of what is written now.
+                self.replace(name, SAVED, position)?.sync()?;
+            }
+            // Under a name of its own, so that a later one that is not synced, and may turn out
+            // damaged, does not take its place.
+            self.replace(name, KEPT, position)?;
+            kept.push((name, position));
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        self.disk.sync_directory(&self.folder)?;
+        for (name, position) in kept {
+            if let Some(written) = self.written.get_mut(name) {
+                written.kept = Some(position);
+                written.damaged = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&self, name: &str, kind: &str, position: Position) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path(name, kind);
+        let new = self.path(name, &format!("{kind}-new"));
+        let file = self.disk.create_or_truncate(&new)?;
+        file.write_all_at(&encode(position, name), 0)?;
+        if kind == KEPT {
+            file.sync()?;
+        }
+        self.disk.rename(&new, &path)?;
+        Ok(file)
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.written.remove(name);
+        for kind in [SAVED, KEPT] {
+            match self.disk.remove(&self.path(name, kind)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, name: &str, kind: &str) -> PathBuf {
+        self.folder.join(format!("{}.{kind}", encode_name(name)))
+    }
+}
+
+fn read_or_warn(disk: &dyn Disk, path: &Path, name: &str) -> Option<Position> {
+    match read(disk, path) {
+        Ok(bytes) => {
+            let position = decode(&bytes, name);
+            if position.is_none() {
+                tracing::warn!(path = %path.display(), "journal cursor is damaged; its consumer repeats rows");
+            }
+            position
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "cannot read a journal cursor; its consumer repeats rows");
+            None
+        }
+    }
+}
+
+/// At most one byte more than a cursor has.
+fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path)?;
+    let mut bytes = vec![0; CURSOR_BYTES + 1];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 fn encode(position: Position, name: &str) -> Vec<u8> {
@@ -134,6 +265,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::disk::FileSystem;
     use super::*;
 
     const POSITION: Position = Position { segment: 3, offset: 4096, row: 17 };
@@ -154,14 +286,17 @@ mod tests {
     #[test]
     fn saved_cursors_are_loaded_by_name() {
         let directory = tempfile::tempdir().unwrap();
-        fs::create_dir(folder(directory.path())).unwrap();
+        std::fs::create_dir(folder(directory.path())).unwrap();
+        let load = || CursorFiles::load(Arc::new(FileSystem), directory.path()).unwrap();
+        let mut files = load();
         for name in ["main", "../up", "ä b"] {
-            save(directory.path(), name, POSITION).unwrap();
+            files.save(name, POSITION).unwrap();
         }
-        let names: Vec<_> = load_all(directory.path()).unwrap().into_keys().collect();
-        assert_eq!(names, ["../up", "main", "ä b"]);
-        remove(directory.path(), "../up").unwrap();
-        assert_eq!(load_all(directory.path()).unwrap().len(), 2);
+        let loaded = load();
+        let all: Vec<_> = loaded.positions().collect();
+        assert_eq!(all, [("../up", POSITION), ("main", POSITION), ("ä b", POSITION)]);
+        files.remove("../up").unwrap();
+        assert_eq!(load().positions().count(), 2);
     }
 
     proptest! {

@@ -3,23 +3,26 @@
 //!
 //! Syncs that wait together are served by one `fdatasync(2)` a file. The queue needs no bound
 //! of its own: each sync in it belongs to a call that waits, each deletion to a segment.
+//! Before a segment is deleted, the cursors that say who is past it are brought to the disk.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::cursor::CursorFiles;
+use super::disk::{Disk, DiskFile};
 use super::lock;
+use super::state::Position;
 
 /// A segment open for writing.
 #[derive(Debug)]
 pub(super) struct SegmentFile {
-    pub(super) file: File,
+    pub(super) file: Box<dyn DiskFile>,
     /// A sync failed: what the kernel does with the file's pages after that is not defined, so
     /// nothing more is written to it.
     pub(super) suspect: AtomicBool,
@@ -35,6 +38,22 @@ pub(super) struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the thread works on.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) directory: PathBuf,
+    pub(super) cursors: Arc<Mutex<CursorFiles>>,
+}
+
+/// A segment that is no longer part of the journal.
+#[derive(Debug)]
+pub(super) struct Removal {
+    pub(super) segment: PathBuf,
+    /// How far each consumer was then.
+    pub(super) cursors: Arc<[(String, Position)]>,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -45,7 +64,9 @@ struct Queue {
 struct Jobs {
     syncs: Vec<Sync>,
     /// Oldest first: a crash between two must not leave a hole in the rows.
-    removals: VecDeque<PathBuf>,
+    removals: VecDeque<Removal>,
+    /// Something was taken from the queue and is not done.
+    busy: bool,
     closed: bool,
 }
 
@@ -58,12 +79,12 @@ struct Sync {
 }
 
 impl Keeper {
-    pub(super) fn start(directory: PathBuf) -> io::Result<Self> {
+    pub(super) fn start(place: Place) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let work = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("torana-journal".to_owned())
-            .spawn(move || work.serve(&directory))?;
+            .spawn(move || work.serve(&place))?;
         Ok(Self { queue, thread: Some(thread) })
     }
 
@@ -79,9 +100,16 @@ impl Keeper {
         receiver
     }
 
-    pub(super) fn remove(&self, path: PathBuf) {
-        lock(&self.queue.jobs).removals.push_back(path);
+    pub(super) fn remove(&self, removal: Removal) {
+        lock(&self.queue.jobs).removals.push_back(removal);
         self.queue.changed.notify_one();
+    }
+
+    /// Nothing is asked for that is not done.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let jobs = lock(&self.queue.jobs);
+        !jobs.busy && jobs.syncs.is_empty() && jobs.removals.is_empty()
     }
 }
 
@@ -96,20 +124,21 @@ impl Drop for Keeper {
 }
 
 impl Queue {
-    fn serve(&self, directory: &Path) {
+    fn serve(&self, place: &Place) {
         while let Some((syncs, removal)) = self.take() {
-            sync_all(syncs, directory);
-            if let Some(path) = removal {
-                remove_segment(&path);
+            sync_all(syncs, place);
+            if let Some(removal) = removal {
+                remove_segment(&removal, place);
             }
         }
     }
 
     /// All syncs, but one deletion at a time, so that no call waits for a row of them.
-    fn take(&self) -> Option<(Vec<Sync>, Option<PathBuf>)> {
+    fn take(&self) -> Option<(Vec<Sync>, Option<Removal>)> {
         let mut jobs = lock(&self.jobs);
         loop {
-            if !jobs.syncs.is_empty() || !jobs.removals.is_empty() {
+            jobs.busy = !jobs.syncs.is_empty() || !jobs.removals.is_empty();
+            if jobs.busy {
                 return Some((std::mem::take(&mut jobs.syncs), jobs.removals.pop_front()));
             }
             if jobs.closed {
@@ -120,9 +149,9 @@ impl Queue {
     }
 }
 
-fn sync_all(syncs: Vec<Sync>, directory: &Path) {
+fn sync_all(syncs: Vec<Sync>, place: &Place) {
     let directory: Synced = if syncs.iter().any(|sync| sync.directory) {
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(Arc::new)
+        place.disk.sync_directory(&place.directory).map_err(Arc::new)
     } else {
         Ok(())
     };
@@ -133,8 +162,7 @@ fn sync_all(syncs: Vec<Sync>, directory: &Path) {
         let outcome = match known {
             Some((_, outcome)) => outcome.clone(),
             None => {
-                let synced = file.file.sync_data().map_err(Arc::new);
-                let outcome = synced.and_then(|()| directory.clone());
+                let outcome = sync_file(&file, &directory);
                 if let Err(error) = &outcome {
                     file.suspect.store(true, Ordering::Release);
                     tracing::error!(%error, "cannot sync the journal");
@@ -148,9 +176,21 @@ fn sync_all(syncs: Vec<Sync>, directory: &Path) {
     }
 }
 
-fn remove_segment(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
+/// Once a sync of the file or of its name has failed, every later one fails: it might succeed,
+/// but the kernel reports an error once, and not what it had given up by then.
+fn sync_file(file: &SegmentFile, directory: &Synced) -> Synced {
+    directory.clone()?;
+    if file.suspect.load(Ordering::Acquire) {
+        return Err(Arc::new(io::Error::other("an earlier sync of the segment failed")));
+    }
+    file.file.sync().map_err(Arc::new)
+}
+
+fn remove_segment(removal: &Removal, place: &Place) {
+    let Removal { segment, cursors } = removal;
+    let kept = lock(&place.cursors).keep(cursors.iter().map(|(name, at)| (name.as_str(), *at)));
+    if let Err(error) = kept.and_then(|()| place.disk.remove(segment)) {
         // The file is found, and judged anew, when the journal is opened next.
-        tracing::warn!(path = %path.display(), %error, "cannot delete a journal segment");
+        tracing::warn!(path = %segment.display(), %error, "cannot delete a journal segment");
     }
 }

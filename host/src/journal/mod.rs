@@ -9,7 +9,7 @@
 //! - The rows of one call are one record: readers see all of them or none.
 //! - Delivery is at least once and in order of appending, to each consumer independently. A
 //!   consumer goes on where it had acknowledged, after a crash a little before (cursors are
-//!   saved at most every 200 ms); `Row::id` tells repeated rows.
+//!   saved at most every 200 ms); `Row::id` tells repeated rows. No clock has a part in it.
 //! - The segments on disk never add up to more than `max_bytes`. What happens at the bound is
 //!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly.
 //! - Opening never fails because of what the files contain. Damage costs the records it
@@ -20,7 +20,7 @@
 //! ```text
 //! lock                              held (flock) while a process uses the journal
 //! NUMBER-FIRSTROW-SALT.segment      records back to back, layout in `record.rs`
-//! cursors/CONSUMER.cursor           how far a consumer has acknowledged, see `cursor.rs`
+//! cursors/CONSUMER.cursor, .kept    how far a consumer has acknowledged, see `cursor.rs`
 //! ```
 //!
 //! Directories have mode 0700 and files 0600 when we create them: rows contain conversations.
@@ -51,15 +51,20 @@
 //! | disk full or failing | the append in question; its error says so |
 //!
 //! An append that fails promises nothing, in both directions: after a failed sync its rows may
-//! still be delivered. The segment is closed then and the next append starts another.
+//! still be delivered. The segment is closed then and the next append starts another. Every sync
+//! that waits for the same segment fails too: the kernel tells of lost pages once.
+//!
+//! With `sync = "always"` the directory and those above it that opening made are synced as well,
+//! and in both modes what the deletion of a segment rests on. All of this is tested on a disk
+//! that loses power (`tests/power.rs`).
 //!
 //! # Consumers and deletion
 //!
 //! A segment is deleted once every registered consumer has acknowledged all of it and the
 //! cursors that say so are saved. Registered is who has a cursor file, from the start of the
-//! process on, until [`Journal::retain_consumers`] leaves it out. Without any consumer the
-//! journal is a ring: it keeps the newest `max_bytes`, and what falls out was owed to nobody
-//! and does not count as dropped.
+//! process on, until [`Journal::retain_consumers`] leaves it out; where the file is damaged, it
+//! starts over at the oldest row. Without any consumer the journal is a ring: it keeps the
+//! newest `max_bytes`, and what falls out was owed to nobody and does not count as dropped.
 //!
 //! # Locks
 //!
@@ -67,8 +72,11 @@
 //! deletion or a read. `cursor_files` orders writing a cursor file and retiring its consumer,
 //! and is taken before `state`.
 
+mod age;
 mod consumers;
 mod cursor;
+mod directory;
+mod disk;
 mod keeper;
 mod reader;
 mod record;
@@ -85,8 +93,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use keeper::Keeper;
-use recovery::DirectoryLock;
+use cursor::CursorFiles;
+use disk::{Disk, DiskLock, FileSystem};
+use keeper::{Keeper, Place, Removal};
 use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
@@ -135,10 +144,17 @@ pub enum JournalError {
     #[error("journal bound of {max_bytes} bytes is below the smallest, {SMALLEST_MAX_BYTES}")]
     Bounds { max_bytes: u64 },
     /// A process that is about to end may still hold it; trying again can help.
-    #[error("journal {} is in use by another process", path.display())]
+    #[error(
+        "journal {} is in use by another process; stop that, or name another directory in \
+         `journal.path`",
+        path.display()
+    )]
     InUse { path: PathBuf },
-    #[error("cannot use journal directory {}", path.display())]
-    Directory { path: PathBuf, source: io::Error },
+    #[error(
+        "cannot use {} for the journal; {advice}, or name another directory in `journal.path`",
+        path.display()
+    )]
+    Directory { path: PathBuf, advice: &'static str, source: io::Error },
     #[error("cannot start the journal's thread")]
     Thread { source: io::Error },
 }
@@ -150,7 +166,8 @@ pub enum JournalError {
 pub struct Journal {
     options: Options,
     state: Mutex<State>,
-    cursor_files: Mutex<()>,
+    cursor_files: Arc<Mutex<CursorFiles>>,
+    disk: Arc<dyn Disk>,
     /// Number of the next row; changes wake the consumers.
     tail: watch::Sender<u64>,
     full: AtomicBool,
@@ -159,23 +176,33 @@ pub struct Journal {
     recovery: Recovery,
     keeper: Keeper,
     /// Released after the keeper has ended, hence the last field.
-    _lock: DirectoryLock,
+    _lock: Box<dyn DiskLock>,
 }
 
 impl Journal {
     /// Opens or creates the journal. Blocks while it reads what is there.
     pub fn open(options: Options) -> Result<Arc<Self>, JournalError> {
+        Self::open_on(Arc::new(FileSystem), options)
+    }
+
+    fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Self>, JournalError> {
         if options.max_bytes < SMALLEST_MAX_BYTES {
             return Err(JournalError::Bounds { max_bytes: options.max_bytes });
         }
-        let opened = recovery::open(&options)?;
-        let keeper = Keeper::start(options.path.clone())
-            .map_err(|source| JournalError::Thread { source })?;
+        let opened = recovery::open(&disk, &options)?;
+        let cursor_files = Arc::new(Mutex::new(opened.cursor_files));
+        let keeper = Keeper::start(Place {
+            disk: Arc::clone(&disk),
+            directory: options.path.clone(),
+            cursors: Arc::clone(&cursor_files),
+        })
+        .map_err(|source| JournalError::Thread { source })?;
         let journal = Self {
             tail: watch::Sender::new(opened.state.next_row()),
             full: AtomicBool::new(opened.state.is_full()),
             state: Mutex::new(opened.state),
-            cursor_files: Mutex::new(()),
+            cursor_files,
+            disk,
             damaged_reads: AtomicU64::new(0),
             read_errors: AtomicU64::new(0),
             recovery: opened.recovery,
@@ -215,10 +242,10 @@ impl Journal {
     /// Forgets every consumer that is not named here: its cursor, and the rows kept for it
     /// alone. Where one is still open, its `next_batch` gives `None`.
     pub fn retain_consumers<S: AsRef<str>>(&self, names: &[S]) {
-        let files = lock(&self.cursor_files);
+        let mut files = lock(&self.cursor_files);
         let retired = self.with_state(|state| state.consumers.retain(names));
         for name in retired {
-            if let Err(error) = cursor::remove(&self.options.path, &name) {
+            if let Err(error) = files.remove(&name) {
                 tracing::warn!(consumer = name, %error, "cannot delete a cursor of the journal");
             }
         }
@@ -229,13 +256,21 @@ impl Journal {
 
     /// Deletes what no consumer needs any more.
     fn reclaim(&self) {
-        let unneeded = self.with_state(State::reclaim);
-        self.delete(&unneeded);
+        self.with_state(|state| {
+            let unneeded = state.reclaim();
+            self.delete(state, &unneeded);
+        });
     }
 
-    fn delete(&self, segments: &[segment::Name]) {
+    /// Only asks for it. These are no longer part of the state.
+    fn delete(&self, state: &State, segments: &[segment::Name]) {
+        if segments.is_empty() {
+            return;
+        }
+        let cursors = state.consumers.acked();
         for name in segments {
-            self.keeper.remove(name.path(&self.options.path));
+            let segment = name.path(&self.options.path);
+            self.keeper.remove(Removal { segment, cursors: Arc::clone(&cursors) });
         }
     }
 

@@ -47,7 +47,7 @@ pub enum ConsumerError {
 #[derive(Debug)]
 pub struct Consumer {
     pub(super) journal: Arc<Journal>,
-    key: ConsumerKey,
+    pub(super) key: ConsumerKey,
     tail: watch::Receiver<u64>,
     /// Absent while a read is under way, and after one was cancelled.
     reader: Option<Reader>,
@@ -81,8 +81,8 @@ impl Consumer {
             saved: acked,
             saved_at: Instant::now(),
         };
-        if new {
-            consumer.save_or_warn();
+        if new && let Err(error) = consumer.save_for_good() {
+            tracing::warn!(consumer = consumer.key.name, %error, "cannot save a cursor of the journal");
         }
         Ok(consumer)
     }
@@ -130,15 +130,21 @@ impl Consumer {
     pub fn flush(&mut self) -> io::Result<()> {
         self.saved_at = Instant::now();
         let acked = self.acked;
-        let files = lock(&self.journal.cursor_files);
+        let mut files = lock(&self.journal.cursor_files);
         if self.is_registered() {
-            cursor::save(&self.journal.options.path, &self.key.name, acked)?;
+            files.save(&self.key.name, acked)?;
             self.journal.with_state(|state| state.consumers.saved(&self.key, acked));
         }
         drop(files);
         self.saved = acked;
         self.journal.reclaim();
         Ok(())
+    }
+
+    /// That this consumer is there: from now on rows are kept for it.
+    fn save_for_good(&mut self) -> io::Result<()> {
+        self.flush()?;
+        lock(&self.journal.cursor_files).keep([(self.key.name.as_str(), self.acked)])
     }
 
     async fn read(
@@ -258,7 +264,12 @@ impl Reader {
     ) -> io::Result<Filled> {
         let mut scanner = match self.scanner.take() {
             Some((open, scanner)) if open == name => scanner,
-            _ => Scanner::open(&self.journal.options.path, name, self.position.offset)?,
+            _ => Scanner::open(
+                &*self.journal.disk,
+                &self.journal.options.path,
+                name,
+                self.position.offset,
+            )?,
         };
         scanner.seek(self.position.offset);
         let filled = loop {

@@ -3,10 +3,11 @@
 //! Takes no lock, moves no cursor and changes nothing. Sees what is on disk: rows that every
 //! sink has may be gone, and the last record may be half written; both are no error.
 
-use std::fs;
 use std::path::Path;
 
 use super::JournalError;
+use super::directory::failed;
+use super::disk::FileSystem;
 use super::record::{Row, decode_rows};
 use super::recovery::list_segments;
 use super::segment::{Name, Scanned, Scanner};
@@ -16,8 +17,8 @@ use super::segment::{Name, Scanned, Scanner};
 /// # Errors
 /// The directory or a segment in it cannot be read.
 pub fn scan(directory: &Path, mut each: impl FnMut(&Row)) -> Result<(), JournalError> {
-    let failed = |source| JournalError::Directory { path: directory.to_owned(), source };
-    for name in list_segments(directory).map_err(failed)? {
+    let failed = |source| failed(directory, source);
+    for name in list_segments(&FileSystem, directory).map_err(failed)? {
         scan_segment(directory, name, &mut each).map_err(failed)?;
     }
     Ok(())
@@ -28,8 +29,8 @@ fn scan_segment(
     name: Name,
     each: &mut impl FnMut(&Row),
 ) -> Result<(), std::io::Error> {
-    let end = fs::metadata(name.path(directory))?.len();
-    let mut scanner = Scanner::open(directory, name, 0)?;
+    let mut scanner = Scanner::open(&FileSystem, directory, name, 0)?;
+    let end = scanner.file_bytes()?;
     loop {
         match scanner.next(end)? {
             Scanned::End => return Ok(()),

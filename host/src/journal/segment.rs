@@ -5,14 +5,13 @@
 //! flipped bit of the content reaches it. Numbers grow by the order of writing. The salt is
 //! random and goes into every record's checksum.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
+use super::disk::{Disk, DiskFile};
 use super::record::{HEADER_BYTES, Header, MAGIC};
 
 /// One read from disk: large enough that the cost of the call does not show.
@@ -98,12 +97,20 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn open(directory: &Path, name: Name, offset: u64) -> io::Result<Self> {
-        Ok(Self {
-            window: Window { file: File::open(name.path(directory))?, start: 0, bytes: Vec::new() },
-            salt: name.salt,
-            offset,
-        })
+    pub(super) fn open(
+        disk: &dyn Disk,
+        directory: &Path,
+        name: Name,
+        offset: u64,
+    ) -> io::Result<Self> {
+        let file = disk.open(&name.path(directory))?;
+        let window = Window { file, start: 0, bytes: Vec::new() };
+        Ok(Self { window, salt: name.salt, offset })
+    }
+
+    /// Bytes of the file as it is now.
+    pub(super) fn file_bytes(&self) -> io::Result<u64> {
+        self.window.file.length()
     }
 
     /// Where the next call goes on.
@@ -174,7 +181,7 @@ impl Scanner {
 /// A stretch of the file in memory.
 #[derive(Debug)]
 struct Window {
-    file: File,
+    file: Box<dyn DiskFile>,
     start: u64,
     bytes: Vec<u8>,
 }
@@ -223,6 +230,7 @@ impl Window {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
+    use super::super::disk::FileSystem;
     use super::super::record::{Encoded, Row, RowKind};
     use super::*;
 
@@ -253,7 +261,7 @@ mod tests {
         let path = name.path(directory.path());
         // The writer is halfway through the second record.
         std::fs::write(&path, [&first[..], &second[..40], &[0; 35]].concat()).unwrap();
-        let mut scanner = Scanner::open(directory.path(), name, 0).unwrap();
+        let mut scanner = Scanner::open(&FileSystem, directory.path(), name, 0).unwrap();
         assert!(matches!(scanner.next(end), Ok(Scanned::Record { .. })));
         assert!(matches!(scanner.next(end), Ok(Scanned::End)));
         std::fs::write(&path, [first, second].concat()).unwrap();

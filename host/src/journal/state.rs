@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
+use super::age::Ages;
 use super::consumers::{Consumers, OpenedConsumer};
 use super::keeper::SegmentFile;
 use super::segment::{Name, Segment};
 use super::{Options, WhenFull};
 
 /// A place between two records. Ordered as the rows are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub(super) segment: u64,
     pub(super) offset: u64,
@@ -40,10 +42,12 @@ pub struct Stats {
     pub dropped_rows: u64,
     /// Appends that failed because the disk did.
     pub write_errors: u64,
-    /// Damaged stretches that consumers met, beside those in `Recovery`.
+    /// Damaged stretches that consumers were taken past, those in `Recovery` among them.
     pub damaged_reads: u64,
     /// Failed attempts to read a segment; each is tried again.
     pub read_errors: u64,
+    /// Times that the system's clock was set back while rows were appended.
+    pub clock_steps_back: u64,
     pub consumers: Vec<ConsumerStats>,
 }
 
@@ -54,6 +58,9 @@ pub struct ConsumerStats {
     /// Rows it has not acknowledged. Rows that damage destroyed count until it is past them.
     pub lag_rows: u64,
     pub lag_bytes: u64,
+    /// Age of the oldest row it has not acknowledged; zero when there is none. Rows that were
+    /// there before this process count from its opening the journal.
+    pub oldest_row_age: Duration,
     /// Rows it never got since the journal was opened: dropped before it came to them, or
     /// damaged.
     pub lost_rows: u64,
@@ -90,6 +97,7 @@ pub(super) struct State {
     appended_rows: u64,
     dropped_rows: u64,
     write_errors: u64,
+    ages: Ages,
 }
 
 impl State {
@@ -114,6 +122,7 @@ impl State {
             appended_rows: 0,
             dropped_rows: 0,
             write_errors: 0,
+            ages: Ages::new(Instant::now(), SystemTime::now()),
         }
     }
 
@@ -213,6 +222,7 @@ impl State {
 
     /// The active segment got a record.
     pub(super) fn appended(&mut self, bytes: u64, rows: u32) {
+        self.ages.appended(self.next_row, Instant::now(), SystemTime::now);
         self.next_row += u64::from(rows);
         self.appended_rows += u64::from(rows);
         self.bytes += bytes;
@@ -274,6 +284,7 @@ impl State {
                 name: name.to_owned(),
                 lag_rows: self.lag_rows(&consumer.acked),
                 lag_bytes: self.lag_bytes(&consumer.acked),
+                oldest_row_age: self.oldest_row_age(&consumer.acked),
                 lost_rows: consumer.lost_rows,
             })
             .collect();
@@ -285,6 +296,7 @@ impl State {
             write_errors: self.write_errors,
             damaged_reads: 0,
             read_errors: 0,
+            clock_steps_back: self.ages.steps_back(),
             consumers,
         }
     }
@@ -295,6 +307,14 @@ impl State {
             .front()
             .map_or(self.next_row, |first| first.name.first_row.max(acked.row));
         self.next_row.saturating_sub(oldest)
+    }
+
+    fn oldest_row_age(&self, acked: &Position) -> Duration {
+        if self.lag_rows(acked) == 0 {
+            return Duration::ZERO;
+        }
+        let oldest = self.segments.front().map_or(0, |first| first.name.first_row);
+        self.ages.of(oldest.max(acked.row), Instant::now())
     }
 
     fn lag_bytes(&self, acked: &Position) -> u64 {

@@ -5,9 +5,14 @@
 )]
 
 mod bound;
+mod crash;
 mod damage;
 mod failure;
 mod model;
+mod opening;
+mod order;
+mod power;
+mod simulation;
 
 use std::collections::HashSet;
 use std::fs;

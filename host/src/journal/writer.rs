@@ -5,9 +5,7 @@
 //! half-written bytes are cut off and the segment is closed, so a reader never comes to them
 //! and the next append starts from a clean file.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +36,16 @@ pub enum AppendError {
     /// As `Sync`: the thread that syncs is gone.
     #[error("journal cannot sync any more")]
     Stopped,
+}
+
+impl AppendError {
+    /// The disk failed: the next append goes to a new segment, and may fare better.
+    pub fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::Write { .. } | Self::Sync { .. } => true,
+            Self::Full | Self::TooLong { .. } | Self::Stopped => false,
+        }
+    }
 }
 
 /// What a synced append still has to wait for.
@@ -81,17 +89,11 @@ impl Journal {
     }
 
     fn write(&self, mut record: Encoded) -> Result<(Position, Option<Receipt>), AppendError> {
-        let (removed, outcome) = self.with_state(|state| {
+        self.with_state(|state| {
             let room = state.make_room(record.len());
-            let outcome = if room.fits {
-                self.write_record(state, &mut record)
-            } else {
-                Err(AppendError::Full)
-            };
-            (room.removed, outcome)
-        });
-        self.delete(&removed);
-        outcome
+            self.delete(state, &room.removed);
+            if room.fits { self.write_record(state, &mut record) } else { Err(AppendError::Full) }
+        })
     }
 
     fn write_record(
@@ -147,26 +149,18 @@ impl Journal {
     }
 
     fn create(&self, name: Name) -> io::Result<Arc<SegmentFile>> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(name.path(&self.options.path))?;
+        let file = self.disk.create(&name.path(&self.options.path))?;
         Ok(Arc::new(SegmentFile { file, suspect: AtomicBool::new(false) }))
     }
 
     /// Cuts off what a failed write left behind, as far as the disk still lets us.
     fn undo(&self, state: &mut State, active: &Active) {
-        let file_bytes = match active.file.file.set_len(active.length) {
+        let file_bytes = match active.file.file.set_length(active.length) {
             Ok(()) => active.length,
-            Err(_) => file_bytes(&active.file.file).unwrap_or(active.length),
+            Err(_) => active.file.file.length().unwrap_or(active.length),
         };
         if let Some(empty) = state.append_failed(file_bytes) {
-            self.delete(&[empty]);
+            self.delete(state, &[empty]);
         }
     }
-}
-
-fn file_bytes(file: &File) -> io::Result<u64> {
-    file.metadata().map(|metadata: fs::Metadata| metadata.len())
 }

@@ -65,10 +65,21 @@ const CONNECTION: &[Code] = &[
     (504, "timeout"),
 ];
 
-const STORE: &[Code] = &[(501, "no_query_sink"), (503, "store_unavailable")];
+const STORE: &[Code] =
+    &[(501, "no_query_sink"), (501, "query_unsupported"), (503, "store_unavailable")];
 const QUERY: &[Code] = &[(400, "invalid_request")];
 const UNKNOWN_MODEL: &[Code] = &[(404, "model_not_found")];
 const UNKNOWN_INFERENCE: &[Code] = &[(404, "inference_not_found")];
+const FEEDBACK: &[Code] = &[
+    (400, "invalid_json"),
+    (400, "invalid_request"),
+    (404, "episode_not_found"),
+    (503, "journal_full"),
+    (503, "not_recorded"),
+];
+const UNKNOWN_GENERATION: &[Code] = &[(404, "generation_not_found")];
+/// To a key that reads the records of its own calls.
+const SCOPE: &[Code] = &[(403, "reads_own_only")];
 const UNKNOWN_RESPONSE: &[Code] = &[(404, "response_not_found")];
 const NO_RESOURCE: &[Code] = &[(404, "no_resource_provider")];
 /// Of no documented route, but with a place among the codes.
@@ -78,6 +89,7 @@ const NO_ROUTE: &[Code] = &[(404, "no_such_route")];
 const OPENAI: &str = "OpenaiError";
 const ANTHROPIC: &str = "AnthropicError";
 const FORWARDED: &str = "ForwardedError";
+const OPENROUTER: &str = "OpenrouterError";
 
 /// Say which call failed, once the request's body is there.
 const IDENTITY: [HeaderName; 8] = [
@@ -127,12 +139,27 @@ impl Family {
             }
             Route::Infer(_) => ("Openai", INFERENCE, &[OPENAI, FORWARDED], Provider::Understood),
             Route::Object(Object::Models) => ("Models", &[ADMISSION, QUERY], BOTH, Provider::None),
-            Route::Object(Object::Inferences) => {
-                ("Inferences", &[ADMISSION, QUERY, STORE], BOTH, Provider::None)
+            Route::Object(Object::Inferences | Object::Usage | Object::FeedbackStatistics) => {
+                ("Records", &[ADMISSION, QUERY, SCOPE, STORE], BOTH, Provider::None)
+            }
+            Route::Object(Object::Generation) => (
+                "Generation",
+                &[ADMISSION, QUERY, UNKNOWN_GENERATION, STORE],
+                &[OPENROUTER],
+                Provider::None,
+            ),
+            Route::Object(Object::Activity) => {
+                ("Activity", &[ADMISSION, QUERY, SCOPE, STORE], &[OPENROUTER], Provider::None)
             }
             Route::Object(Object::Inference(_)) => {
                 ("Inference", &[ADMISSION, UNKNOWN_INFERENCE, STORE], BOTH, Provider::None)
             }
+            Route::Object(Object::Feedback) => (
+                "Feedback",
+                &[ADMISSION, BODY, FEEDBACK, UNKNOWN_INFERENCE, STORE],
+                BOTH,
+                Provider::None,
+            ),
             Route::Object(Object::Model(_)) => {
                 ("Model", &[ADMISSION, BODY, UNKNOWN_MODEL, CONNECTION], ANY, Provider::PassedOn)
             }
@@ -242,6 +269,9 @@ pub(super) fn codes() -> Vec<&'static str> {
         QUERY,
         UNKNOWN_MODEL,
         UNKNOWN_INFERENCE,
+        FEEDBACK,
+        UNKNOWN_GENERATION,
+        SCOPE,
         UNKNOWN_RESPONSE,
         NO_RESOURCE,
         NO_ROUTE,

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use torana_wire::error::CallErrorKind;
 
 use super::*;
-use crate::config::UnsupportedParams;
-use crate::request::decode::{EPISODE_HEADER, UNSUPPORTED_HEADER};
+use crate::config::{Content, UnsupportedParams};
+use crate::request::decode::{CONTENT_HEADER, EPISODE_HEADER, UNSUPPORTED_HEADER};
 use crate::request::paths::ROUTES;
+use crate::request::tags::TAGS_HEADER;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
@@ -94,6 +95,10 @@ fn headers_of_a_request_are_those_that_are_read() {
     assert_eq!(parameters["UnsupportedParams"]["name"], UNSUPPORTED_HEADER);
     let policies: Vec<&str> = UnsupportedParams::NAMES.iter().map(|(name, _)| *name).collect();
     assert_eq!(parameters["UnsupportedParams"]["schema"]["enum"], json!(policies));
+    assert_eq!(parameters["Tags"]["name"], TAGS_HEADER);
+    assert_eq!(parameters["Content"]["name"], CONTENT_HEADER);
+    let contents: Vec<&str> = Content::NAMES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(parameters["Content"]["schema"]["enum"], json!(contents));
 }
 
 /// String literals that a function's arms give.

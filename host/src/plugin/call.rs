@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use super::LoadedPlugin;
 use super::budget::{self, CpuExhausted};
+use super::events::Happening;
 use super::instance::Instance;
+use super::{Kind, LoadedPlugin};
 
 /// Why a guest call gave no answer. The plugin is named by whoever reports it.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +80,7 @@ impl LoadedPlugin {
         instance: &mut Instance<B>,
         call: impl FnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
-        budget::start_call(&mut instance.store);
+        self.begin(purpose, instance);
         let started = Instant::now();
         let result = call(instance);
         self.settle(purpose, instance, started.elapsed(), result)
@@ -93,7 +94,7 @@ impl LoadedPlugin {
         instance: &mut Instance<B>,
         call: impl AsyncFnOnce(&mut Instance<B>) -> wasmtime::Result<R>,
     ) -> Result<R, CallFailure> {
-        budget::start_call(&mut instance.store);
+        self.begin(purpose, instance);
         instance.spent = true;
         let mut busy = Duration::ZERO;
         let called = tokio::time::timeout(self.limits.io, timed(&mut busy, call(instance))).await;
@@ -106,6 +107,14 @@ impl LoadedPlugin {
                 self.accounting.call(busy, instance.memory_used());
                 Err(self.killed(CallFailure::Timeout(self.limits.io)))
             }
+        }
+    }
+
+    fn begin<B>(&self, purpose: Purpose, instance: &mut Instance<B>) {
+        budget::start_call(&mut instance.store);
+        let sees_calls = matches!(self.kind, Kind::Provider | Kind::Sink);
+        if sees_calls && purpose == Purpose::Work {
+            instance.store.data_mut().holds_content();
         }
     }
 
@@ -122,6 +131,7 @@ impl LoadedPlugin {
             Ok(value) => {
                 if purpose == Purpose::Work && self.quarantine.succeeded() {
                     tracing::info!(plugin = %self.name, "plugin left quarantine");
+                    self.events.tell(Happening::Released("probe"), Instant::now());
                 }
                 Ok(value)
             }
@@ -130,6 +140,13 @@ impl LoadedPlugin {
                 let refused = instance.store.data().budget.memory_refused;
                 Err(self.killed(self.understand(error, refused)))
             }
+        }
+    }
+
+    /// A reload ends quarantine.
+    pub fn release(&self) {
+        if self.quarantine.reset() {
+            self.events.tell(Happening::Released("reload"), Instant::now());
         }
     }
 
@@ -145,7 +162,10 @@ impl LoadedPlugin {
             if let CallFailure::Trap(error) = &failure {
                 tracing::debug!(plugin = %self.name, "{error:?}");
             }
-            if self.quarantine.killed(Instant::now()) {
+            let now = Instant::now();
+            self.events.tell(Happening::Killed(failure.as_str()), now);
+            if self.quarantine.killed(now) {
+                self.events.tell(Happening::Quarantined(failure.as_str()), now);
                 tracing::error!(plugin = %self.name, "plugin is in quarantine; a reload or a successful probe ends it");
             }
         }

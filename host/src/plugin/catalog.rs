@@ -12,8 +12,9 @@ use wasmtime::component::{Component, Linker};
 
 use super::accounting::{Account, Accounting};
 use super::engine::{Engines, MAX_MEMORY_BYTES};
+use super::events::Events;
 use super::grant::{self, GrantError};
-use super::imports::{self, Capabilities, KeyValue};
+use super::imports::{self, Capabilities, KeyValue, Trust};
 use super::quarantine::Quarantine;
 use super::{CONTRACT_VERSION, CallFailure, Digest, Kind, LoadedPlugin};
 use crate::config::{Plugin, PluginSource};
@@ -88,6 +89,7 @@ fn at(pointer: &str) -> String {
 pub struct Catalog {
     engines: Engines,
     bundled: &'static [Bundled],
+    events: Events,
     state: Mutex<State>,
 }
 
@@ -100,8 +102,16 @@ struct State {
 }
 
 impl Catalog {
+    /// What happens to its plugins is told to nobody.
     pub fn new(engines: Engines, bundled: &'static [Bundled]) -> Self {
-        Self { engines, bundled, state: Mutex::default() }
+        let (events, _) = Events::channel();
+        Self { engines, bundled, events, state: Mutex::default() }
+    }
+
+    /// What happens to plugins that are loaded from now on is told here.
+    #[must_use]
+    pub fn telling(self, events: Events) -> Self {
+        Self { events, ..self }
     }
 
     /// The plugin `name`, as the configuration describes it, to be used as `kind`.
@@ -169,8 +179,15 @@ impl Catalog {
         let mut linker = Linker::new(engine);
         imports::link(&mut linker, &capabilities).map_err(LoadCause::Link)?;
         let linked = linker.instantiate_pre(&component).map_err(LoadCause::Link)?;
+        let name: Arc<str> = name.into();
         Ok(LoadedPlugin {
-            name: name.into(),
+            events: self.events.of(&name),
+            accounting: self.accounting(&name),
+            capabilities: Capabilities {
+                kv: plugin.grants.kv_bytes.map(|bytes| self.key_value(&name, bytes)),
+                ..Capabilities::default()
+            },
+            name,
             digest,
             size: bytes.len(),
             kind,
@@ -178,13 +195,9 @@ impl Catalog {
             grants: plugin.grants.clone(),
             limits: plugin.limits,
             isolation: plugin.isolation,
-            accounting: self.accounting(name),
+            trust: trust(plugin),
             quarantine: Quarantine::default(),
             engine: engine.clone(),
-            capabilities: Capabilities {
-                kv: plugin.grants.kv_bytes.map(|bytes| self.key_value(name, bytes)),
-                ..Capabilities::default()
-            },
             linked,
         })
     }
@@ -204,6 +217,7 @@ impl Catalog {
                 && loaded.grants == plugin.grants
                 && loaded.limits == plugin.limits
                 && loaded.isolation == plugin.isolation
+                && loaded.trust == trust(plugin)
         })?;
         let loaded = state.remembered.remove(position)?;
         state.remembered.push_back(loaded.clone());
@@ -257,6 +271,14 @@ impl Catalog {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn trust(plugin: &Plugin) -> Trust {
+    match plugin.source {
+        _ if plugin.log_content => Trust::All,
+        PluginSource::Bundled(_) => Trust::Purpose,
+        PluginSource::File(_) => Trust::None,
     }
 }
 

@@ -70,6 +70,7 @@ impl LoadedPlugin {
             self.accounting.clone(),
             Budget::new(&self.limits),
             capabilities,
+            self.trust,
         );
         let mut store = Store::new(&self.engine, state);
         budget::install(&mut store, &self.limits, self.kind == Kind::Sink);

@@ -22,6 +22,7 @@ mod call;
 pub mod catalog;
 mod convert;
 pub mod engine;
+pub mod events;
 pub mod experiment;
 mod grant;
 pub(crate) mod imports;
@@ -43,7 +44,8 @@ pub use catalog::{Catalog, LoadError};
 
 use crate::config::{Grants, Isolation, Limits};
 use accounting::Accounting;
-use imports::{Capabilities, GuestState};
+use events::Teller;
+use imports::{Capabilities, GuestState, Trust};
 use quarantine::Quarantine;
 
 /// SHA-256 of a component's bytes: the very bytes that were compiled.
@@ -120,8 +122,11 @@ pub struct LoadedPlugin {
     pub grants: Grants,
     pub limits: Limits,
     pub isolation: Isolation,
+    /// Which of its lines are logged.
+    trust: Trust,
     pub accounting: Arc<Accounting>,
     pub quarantine: Quarantine,
+    events: Teller,
     engine: wasmtime::Engine,
     capabilities: Capabilities,
     linked: InstancePre<GuestState>,

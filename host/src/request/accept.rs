@@ -16,15 +16,21 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::inferences::scope::Scope;
 use super::paths::{self, Object, Route};
 use super::record::Record;
 use super::reply::{self, ReplyBody, Shape};
-use super::{Asked, admit, endpoints, history, inference, inferences, models, resource};
-use crate::config::{OnDisconnect, Server};
+use super::trace::Trace;
+use super::{
+    Asked, activity, admit, endpoints, feedback, feedback_statistics, generation, history,
+    inference, inferences, models, resource, usage,
+};
+use crate::config::{OnDisconnect, Server, TraceHeaders};
 use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
+use crate::telemetry::{self, About};
 
 /// Pause after a failed `accept`, which is mostly a lack of file descriptors: trying again
 /// at once would only burn the CPU.
@@ -129,22 +135,29 @@ async fn dispatch(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
         Route::Infer(dialect) => return infer(gateway, snapshot, dialect, request).await,
         Route::Object(object) => object,
     };
-    let key = match admit::caller(&snapshot.config, request.headers()) {
-        Ok(key) => key.map(|key| key.name.as_str()),
+    let caller = match admit::caller(&snapshot.config, request.headers()) {
+        Ok(caller) => caller,
         Err(cause) => return reply::error(&cause, shape),
     };
+    let key = caller.map(|key| key.name.as_str());
+    let scope = Scope::of(caller);
+    let query = request.uri().query().unwrap_or("");
     let answer = match object {
-        Object::Models => models::list(&snapshot, request.uri().query().unwrap_or(""), shape),
+        Object::Models => models::list(&snapshot, query, shape),
         Object::Model(name) => match models::one(&snapshot, &name, shape) {
             Some(found) => Ok(found),
             None => resource::model(&gateway, &snapshot, &name, request).await,
         },
         Object::Endpoints(name) => endpoints::of(&gateway, &snapshot, &name),
-        Object::Inferences => {
-            let query = request.uri().query().unwrap_or("");
-            inferences::list(&gateway, &snapshot, query).await
+        Object::Inferences => inferences::list(&gateway, &snapshot, scope, query).await,
+        Object::Inference(id) => inferences::one(&gateway, &snapshot, scope, &id).await,
+        Object::Usage => usage::usage(&gateway, &snapshot, scope, query).await,
+        Object::FeedbackStatistics => {
+            feedback_statistics::statistics(&gateway, &snapshot, scope, query).await
         }
-        Object::Inference(id) => inferences::one(&gateway, &snapshot, &id).await,
+        Object::Feedback => feedback::give(&gateway, &snapshot, caller, request).await,
+        Object::Generation => generation::generation(&gateway, &snapshot, scope, query).await,
+        Object::Activity => activity::activity(&gateway, &snapshot, scope, query).await,
         Object::Response(id) => match history::response(&gateway, &snapshot, key, &id).await {
             Ok(Some(found)) => Ok(found),
             Ok(None) => {
@@ -176,17 +189,24 @@ async fn infer(
         Err(cause) => return reply::error(&cause, shape),
     };
     let on_disconnect = server.on_disconnect;
-    let mut record = Record::new(gateway.clone(), snapshot.clone(), dialect);
+    let trace = match server.trace_headers {
+        TraceHeaders::Both | TraceHeaders::In => Trace::of(&head.headers),
+        TraceHeaders::None => Trace::begin(),
+    };
+    let about = About { inference: uuid::Uuid::now_v7(), trace: trace.id };
+    let mut record =
+        Record::new(gateway.clone(), snapshot.clone(), dialect, about.inference, trace);
     record.admitted(key.map(|key| key.name.clone()));
+    record.keep_at_most(key.and_then(|key| key.content));
     let unsupported = key.and_then(|key| key.unsupported_params);
     let asked = Asked { dialect, headers: head.headers, body, unsupported };
     let tasks = gateway.tasks.clone();
     let running = gateway.metrics.running();
     let pinned = snapshot.clone();
-    let served = async move {
+    let served = telemetry::about(about, async move {
         let response = inference(gateway, pinned, asked, record).await;
         response.map(|body| running.until_the_end_of(body))
-    };
+    });
     match on_disconnect {
         OnDisconnect::Cancel => served.await,
         OnDisconnect::Drain => {

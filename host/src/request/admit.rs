@@ -71,6 +71,8 @@ mod tests {
             name: name.into(),
             sha256: Sha256::digest(secret).into(),
             unsupported_params: None,
+            content: None,
+            reads: crate::config::Reads::Own,
         };
         let keys = [key("a", "alpha"), key("b", "beta")];
         assert_eq!(find(&keys, b"beta").unwrap().name, "b");

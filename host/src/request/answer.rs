@@ -21,6 +21,7 @@ use torana_wire::event::StreamEvent;
 
 use super::decode::Call;
 use super::structure::StreamRewriter;
+use super::tape::Tape;
 use crate::dialect::Dialect;
 use crate::dialect::watch::{self, Watch};
 use crate::error::AttemptError;
@@ -259,6 +260,9 @@ pub struct FrameReader {
     deadline: Instant,
     total: Duration,
     waited: Duration,
+    tape: Tape,
+    /// The framing is text: it is kept as it comes.
+    is_text: bool,
     /// When bytes last came. Not the start of the running read: that may be given up and
     /// taken up again, for a keep-alive comment.
     heard: Instant,
@@ -273,6 +277,7 @@ impl FrameReader {
         idle: Duration,
         started: Instant,
         total: Duration,
+        tape: Tape,
     ) -> Self {
         let framing = match framing {
             provider::Framing::Sse => Framing::Sse,
@@ -286,6 +291,8 @@ impl FrameReader {
             deadline: started + total,
             total,
             waited: Duration::ZERO,
+            is_text: framing != Framing::AwsEventStream,
+            tape,
             heard: Instant::now(),
             ended: false,
         }
@@ -299,11 +306,22 @@ impl FrameReader {
                 return Ok(None);
             }
             match self.chunk().await? {
-                Some(chunk) => self.framer.push(chunk, &mut frames).map_err(broken)?,
+                Some(chunk) => {
+                    if self.is_text {
+                        self.tape.streamed(&chunk);
+                    }
+                    self.framer.push(chunk, &mut frames).map_err(broken)?;
+                }
                 None => {
                     self.ended = true;
                     self.framer.finish(&mut frames).map_err(broken)?;
                 }
+            }
+        }
+        if !self.is_text {
+            for frame in &frames {
+                self.tape.streamed(&frame.data);
+                self.tape.streamed(b"\n");
             }
         }
         Ok(Some(frames))

@@ -22,7 +22,7 @@ use torana_wire::chat::Request;
 
 use super::answer::{Answer, Content};
 use super::decode::{self, Call};
-use super::record::{FinishedAttempt, Record};
+use super::record::{FinishedAttempt, Link, Record};
 use super::resume;
 use crate::config::Config;
 use crate::dialect::Dialect;
@@ -59,13 +59,13 @@ pub async fn attempt(
         loop {
             match execution.next(Instant::now()) {
                 Next::Start { attempt, step, reason } => {
-                    let Some((endpoint, way)) =
+                    let Some((endpoint, way, link)) =
                         attempts.start(attempt, step, reason, call, payload)
                     else {
                         execution.skip(attempt);
                         continue;
                     };
-                    let upstream = Upstream::new(gateway, config, endpoint);
+                    let upstream = Upstream::new(gateway, config, endpoint, link);
                     futures.push(Box::pin(async move {
                         let payload = payload.get();
                         (attempt, upstream.call(way, call, payload, step.timeout).await)
@@ -114,12 +114,12 @@ fn rest(plan: &Plan, execution: &Execution) -> Vec<Step> {
 pub async fn translated(
     gateway: &Gateway,
     config: &Config,
-    endpoint: Arc<Endpoint>,
+    (endpoint, link): (Arc<Endpoint>, Link),
     call: &Call,
     payload: &Request,
     patience: Option<Duration>,
 ) -> AttemptEnded {
-    let upstream = Upstream::new(gateway, config, endpoint);
+    let upstream = Upstream::new(gateway, config, endpoint, link);
     upstream.call(Way::Translate, call, Some(payload), patience).await
 }
 
@@ -182,7 +182,7 @@ impl Attempts<'_> {
         reason: Reason,
         call: &Call,
         payload: &OnceLock<Request>,
-    ) -> Option<(Arc<Endpoint>, Way)> {
+    ) -> Option<(Arc<Endpoint>, Way, Link)> {
         let model = self.plan.models.get(step.model)?.clone();
         let endpoint = model.endpoints.get(step.endpoint)?.clone();
         let mut way = Way::of(&endpoint, call);
@@ -214,7 +214,7 @@ impl Attempts<'_> {
         let started = Started { attempt, row, model, position, endpoint, in_flight };
         let endpoint = started.endpoint.clone();
         self.running.push(started);
-        Some((endpoint, way))
+        Some((endpoint, way, self.record.link(row)))
     }
 
     fn ended(&mut self, attempt: usize, ended: upstream::Ended) -> Result<Answered, Failure> {

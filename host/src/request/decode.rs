@@ -10,13 +10,15 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::bounds::{self, Bounds};
 use super::patch::patch;
+use super::tags::{self, Tags};
 use super::wishes::Wishes;
-use crate::config::UnsupportedParams;
+use crate::config::{Content, UnsupportedParams};
 use crate::dialect::{Dialect, head};
 use crate::error::Cause;
 use crate::plugin::provider::Header;
@@ -26,6 +28,10 @@ pub const EPISODE_HEADER: &str = "x-torana-episode-id";
 
 /// What becomes of parameters that an endpoint cannot take, for this call.
 pub const UNSUPPORTED_HEADER: &str = "x-torana-unsupported-params";
+
+/// What may be kept of this call at most: `full`, `metadata` or `none`. It makes what the
+/// operator says stricter, never laxer.
+pub const CONTENT_HEADER: &str = "x-torana-content";
 
 /// Client headers that belong to a dialect and reach a provider that speaks it.
 const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
@@ -74,6 +80,8 @@ pub struct Call {
     pub sealed: bool,
     pub unsupported: UnsupportedParams,
     pub dialect_headers: Vec<Header>,
+    /// What the client finds its calls by.
+    pub tags: Tags,
 }
 
 impl Call {
@@ -130,8 +138,10 @@ pub fn call(
         wishes,
         previous_response: head.previous_response,
         sealed: is_sealed(dialect, &body),
-        unsupported: policy(headers)?.unwrap_or(unsupported),
+        unsupported: choice(headers, UNSUPPORTED_HEADER, &UnsupportedParams::NAMES)?
+            .unwrap_or(unsupported),
         dialect_headers: dialect_headers(dialect, headers),
+        tags: tags::read(head.metadata.as_deref().map(RawValue::get), headers)?,
         asked,
         body,
     })
@@ -164,17 +174,28 @@ fn episode(headers: &HeaderMap) -> Result<Option<Uuid>, Cause> {
     }
 }
 
-fn policy(headers: &HeaderMap) -> Result<Option<UnsupportedParams>, Cause> {
-    let Some(value) = headers.get(UNSUPPORTED_HEADER) else { return Ok(None) };
-    let known =
-        UnsupportedParams::NAMES.iter().find(|(name, _)| value.as_bytes() == name.as_bytes());
+/// What the client says may be kept at most.
+///
+/// # Errors
+/// The header says something else.
+pub fn content(headers: &HeaderMap) -> Result<Option<Content>, Cause> {
+    choice(headers, CONTENT_HEADER, &Content::NAMES)
+}
+
+/// A header that says one of some words.
+fn choice<T: Copy>(
+    headers: &HeaderMap,
+    header: &'static str,
+    names: &[(&str, T); 3],
+) -> Result<Option<T>, Cause> {
+    let Some(value) = headers.get(header) else { return Ok(None) };
+    let known = names.iter().find(|(name, _)| value.as_bytes() == name.as_bytes());
     match known {
-        Some((_, policy)) => Ok(Some(*policy)),
+        Some((_, choice)) => Ok(Some(*choice)),
         None => {
-            let message = format!(
-                "{UNSUPPORTED_HEADER}: expected reject, drop-and-report or ignore, found {value:?}"
-            );
-            Err(invalid(UNSUPPORTED_HEADER, &message))
+            let [(one, _), (other, _), (third, _)] = names;
+            let message = format!("{header}: expected {one}, {other} or {third}, found {value:?}");
+            Err(invalid(header, &message))
         }
     }
 }

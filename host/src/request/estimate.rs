@@ -61,6 +61,14 @@ pub fn usage(call: &Call, response: &Response) -> Usage {
     }
 }
 
+/// Of an answer that nobody waited for to its end. What was reported by then does not count the
+/// text that came since.
+pub fn cut_off(reported: Usage, response: &Response) -> Usage {
+    let output = tokens(response.blocks.iter().map(length).sum());
+    let more = output > reported.output;
+    Usage { output: output.max(reported.output), estimated: reported.estimated || more, ..reported }
+}
+
 fn is_reasoning(block: &Block) -> bool {
     matches!(block, Block::Reasoning { .. })
 }

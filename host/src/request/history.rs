@@ -125,18 +125,26 @@ impl Turn {
             time_unix_ms: u64,
             outcome: String,
             episode_id: Option<Uuid>,
+            #[serde(default)]
+            redacted: bool,
             request: Option<Value>,
-            response: Option<chat::Response>,
+            /// Read only if nothing of it is hidden: then it may have another shape.
+            response: Option<Value>,
         }
         let Some(row) = inferences::find(gateway, snapshot, &id.to_string()).await? else {
             return Ok(None);
         };
-        let row: Row = serde_json::from_slice(&row)
-            .map_err(|error| Cause::StoreUnavailable(format!("its row is not ours: {error}")))?;
+        let not_ours = |error: serde_json::Error| {
+            Cause::StoreUnavailable(format!("its row is not ours: {error}"))
+        };
+        let row: Row = serde_json::from_slice(&row).map_err(not_ours)?;
         let ours = row.dialect == Dialect::OpenaiResponses.as_str()
             && row.outcome == record::OK
             && row.key.as_deref() == key;
-        Ok(match (row.request, row.response) {
+        let response = row.response.filter(|_| !row.redacted);
+        let response: Option<chat::Response> =
+            response.map(serde_json::from_value).transpose().map_err(not_ours)?;
+        Ok(match (row.request, response) {
             (Some(request), Some(response))
                 if ours && request.get("store") != Some(&Value::Bool(false)) =>
             {

@@ -1,31 +1,50 @@
 //! `GET /v1/inferences` and `GET /v1/inferences/{id}`: the record, read back through the
 //! query interface of a sink.
+//!
+//! Below it stands what all routes that read share: filters (`filter`), times (`moment`),
+//! parameters (`parameters`), whose records a caller may see (`scope`), and the sink that is
+//! asked (`store`).
 
-use std::sync::Arc;
+pub mod filter;
+pub mod moment;
+pub mod parameters;
+pub mod scope;
+pub mod store;
 
 use http::{Response, StatusCode};
+use serde::Deserialize;
 
 use super::reply::{self, ReplyBody};
-use crate::delivery::{ReadError, SinkTarget};
 use crate::error::Cause;
 use crate::gateway::Gateway;
-use crate::plugin::sink::{EVERYTHING, Order, PageRequest, RowFilter, Table};
+use crate::plugin::sink::{Order, PageRequest, RowFilter, Table};
 use crate::snapshot::Snapshot;
+use filter::Filters;
+use parameters::{BadParameter, bounded, choice, once, pairs};
+use scope::Scope;
+use store::Store;
 
-/// Inferences in one answer, unless `limit` says otherwise; and at most.
+/// Inferences in one answer, unless `limit` says otherwise; and at most, which is the
+/// contract's bound.
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
+
+/// Beside the filters.
+const PAGE_NAMES: [&str; 3] = ["order", "limit", "cursor"];
+
+const ORDERS: [(&str, Order); 2] = [("newest", Order::NewestFirst), ("oldest", Order::OldestFirst)];
 
 /// Newest first, filtered and paged by the query string.
 pub async fn list(
     gateway: &Gateway,
     snapshot: &Snapshot,
+    scope: Scope<'_>,
     query: &str,
 ) -> Result<Response<ReplyBody>, Cause> {
-    let (filter, page) = parse(query)?;
-    let sink = sink(snapshot)?;
-    let page =
-        sink.list_rows(&gateway.journal, Table::Inference, &filter, &page).await.map_err(failed)?;
+    let (mut filter, page) = parse(query)?;
+    scope.narrow(&mut filter)?;
+    let store = Store::of(gateway, snapshot)?;
+    let page = store.rows(Table::Inference, &filter, &page).await?;
     let mut body = b"{\"object\":\"list\",\"data\":[".to_vec();
     for (position, item) in page.items.iter().enumerate() {
         if position > 0 {
@@ -38,99 +57,58 @@ pub async fn list(
     Ok(reply::json(StatusCode::OK, body))
 }
 
-/// One inference with its attempts.
+/// One inference with its attempts, its decision and its feedback.
 pub async fn one(
     gateway: &Gateway,
     snapshot: &Snapshot,
+    scope: Scope<'_>,
     id: &str,
 ) -> Result<Response<ReplyBody>, Cause> {
-    let found = find(gateway, snapshot, id).await?;
-    let body = found.ok_or_else(|| Cause::UnknownInference(id.to_owned()))?;
+    let store = Store::of(gateway, snapshot)?;
+    let unknown = || Cause::UnknownInference(id.to_owned());
+    let body = store.inference(id).await?.ok_or_else(unknown)?;
+    let Owner { key } = serde_json::from_slice(&body).map_err(|error| store.broken(&error))?;
+    if !scope.sees(key.as_deref()) {
+        return Err(unknown());
+    }
     Ok(reply::json(StatusCode::OK, body))
 }
 
-/// The JSON of one inference, from the sink that is read.
+/// The JSON of one inference, from the sink that is read, whoever may see it.
 pub async fn find(
     gateway: &Gateway,
     snapshot: &Snapshot,
     id: &str,
 ) -> Result<Option<Vec<u8>>, Cause> {
-    sink(snapshot)?.get_inference(&gateway.journal, id).await.map_err(failed)
+    Store::of(gateway, snapshot)?.inference(id).await
 }
 
-/// The sink that the operator named, or the first that can be asked.
-fn sink(snapshot: &Snapshot) -> Result<&Arc<SinkTarget>, Cause> {
-    let named = snapshot.config.query_sink.as_deref();
-    snapshot
-        .sinks
-        .iter()
-        .filter(|sink| named.is_none_or(|name| sink.identity.name == name))
-        .find(|sink| sink.is_queryable())
-        .ok_or(Cause::NoQuerySink)
+#[derive(Deserialize)]
+struct Owner {
+    key: Option<String>,
 }
 
-fn failed(error: ReadError) -> Cause {
-    match error {
-        ReadError::InvalidCursor => invalid("cursor", "expected `next` of an earlier answer"),
-        ReadError::Unavailable(reason) | ReadError::Unsupported(reason) => {
-            Cause::StoreUnavailable(reason)
+fn parse(query: &str) -> Result<(RowFilter, PageRequest), BadParameter> {
+    let mut filters = Filters::default();
+    let (mut order, mut limit, mut cursor) = (None, None, None);
+    for pair in pairs(query) {
+        let (name, value) = pair?;
+        if filters.take(&name, &value)? {
+            continue;
+        }
+        match name.as_str() {
+            "order" => once(&mut order, &name, choice(&name, &value, &ORDERS)?)?,
+            "limit" => once(&mut limit, &name, bounded(&name, &value, 1..=MAX_LIMIT)?)?,
+            "cursor" => once(&mut cursor, &name, value)?,
+            _ => return Err(BadParameter::unknown(&name, &[&filter::NAMES, &PAGE_NAMES])),
         }
     }
-}
-
-fn invalid(param: &str, message: &str) -> Cause {
-    Cause::InvalidRequest { param: Some(param.to_owned()), message: format!("{param}: {message}") }
-}
-
-fn parse(query: &str) -> Result<(RowFilter, PageRequest), Cause> {
-    let mut filter = EVERYTHING;
-    let mut page = PageRequest { order: Order::NewestFirst, limit: DEFAULT_LIMIT, cursor: None };
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = decode(value).ok_or_else(|| invalid(name, "expected percent-encoded UTF-8"))?;
-        let time = |value: &str| {
-            let expected = "expected milliseconds since 1970";
-            value.parse::<u64>().map(Some).map_err(|_| invalid(name, expected))
-        };
-        match name {
-            "function" => filter.function = Some(value),
-            "variant" => filter.variant = Some(value),
-            "model" => filter.model = Some(value),
-            "endpoint" => filter.endpoint = Some(value),
-            "episode_id" => filter.episode_id = Some(value),
-            "outcome" => match value.as_str() {
-                "ok" | "error" | "cancelled" => filter.outcome = Some(value),
-                _ => return Err(invalid(name, "expected ok, error or cancelled")),
-            },
-            "since" => filter.since_unix_ms = time(&value)?,
-            "until" => filter.until_unix_ms = time(&value)?,
-            "cursor" => page.cursor = Some(value),
-            "limit" => match value.parse() {
-                Ok(limit @ 1..=MAX_LIMIT) => page.limit = limit,
-                _ => return Err(invalid(name, "expected 1 to 1000")),
-            },
-            "order" => match value.as_str() {
-                "newest" => page.order = Order::NewestFirst,
-                "oldest" => page.order = Order::OldestFirst,
-                _ => return Err(invalid(name, "expected newest or oldest")),
-            },
-            unknown => {
-                return Err(invalid(
-                    unknown,
-                    "unknown parameter; there are function, variant, model, endpoint, \
-                     episode_id, outcome, since, until, limit, cursor and order",
-                ));
-            }
-        }
-    }
-    Ok((filter, page))
-}
-
-fn decode(value: &str) -> Option<String> {
-    percent_encoding::percent_decode_str(&value.replace('+', " "))
-        .decode_utf8()
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+    let page = PageRequest {
+        order: order.unwrap_or(Order::NewestFirst),
+        limit: limit.unwrap_or(DEFAULT_LIMIT),
+        cursor,
+    };
+    Ok((filters.finish(Table::Inference)?, page))
 }
 
 #[cfg(test)]
@@ -139,23 +117,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_are_read_and_nonsense_is_named() {
-        let (filter, page) =
-            parse("model=a%2Fb+c&outcome=error&since=5&limit=7&order=oldest&cursor=x").unwrap();
-        assert_eq!(filter.model.as_deref(), Some("a/b c"));
-        assert_eq!(filter.outcome.as_deref(), Some("error"));
-        assert_eq!(filter.since_unix_ms, Some(5));
+    fn a_page_is_what_was_asked_for() {
+        let (filter, page) = parse("model=m&limit=7&order=oldest&cursor=x").unwrap();
+        assert_eq!(filter.model.as_deref(), Some("m"));
         assert_eq!((page.limit, page.order), (7, Order::OldestFirst));
-        for (query, param) in [
-            ("limit=0", "limit"),
-            ("limit=x", "limit"),
-            ("outcome=bad", "outcome"),
-            ("since=soon", "since"),
-            ("colour=red", "colour"),
-            ("model=%ff", "model"),
+        assert_eq!(page.cursor.as_deref(), Some("x"));
+        let (_, page) = parse("").unwrap();
+        assert_eq!((page.limit, page.order), (50, Order::NewestFirst));
+        assert_eq!(page.cursor, None);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (query, said) in [
+            ("limit=0", "limit: found \"0\"; expected an integer from 1 to 1000"),
+            ("limit=x", "limit: found \"x\"; expected an integer"),
+            ("limit=5&limit=5", "limit: there is already one"),
+            ("order=best", "order: found \"best\"; expected one of newest, oldest"),
+            ("colour=red", "colour: unknown parameter; there are key, function,"),
         ] {
-            match parse(query) {
-                Err(Cause::InvalidRequest { param: Some(found), .. }) => assert_eq!(found, param),
+            match Cause::from(parse(query).unwrap_err()) {
+                Cause::InvalidRequest { param: Some(param), message } => {
+                    assert!(query.starts_with(&param), "{query}: {param}");
+                    assert!(message.starts_with(said), "{query}: {message}");
+                }
                 other => unreachable!("{query}: {other:?}"),
             }
         }

@@ -18,10 +18,12 @@
 //! Beside them: `structure`, `tool_calls` and `findings` (whether an answer is what was asked
 //! for, and telling),
 //! `estimate` (usage that nobody reported), `answer` (what an endpoint gave), `patch` (changes
-//! to a body); and the routes that ask no model: `models`, `endpoints`, `inferences`,
-//! `resource`.
+//! to a body), `trace`, `tags` and `tape` (what a record says beside), `redact` (what it does not);
+//! and the routes that ask no model: `models`, `endpoints`, `feedback`, `resource`, and those that
+//! read the record: `inferences`, `generation`, `activity`, `usage`, `feedback_statistics`.
 
 pub mod accept;
+pub mod activity;
 pub mod admit;
 pub mod answer;
 pub mod assign;
@@ -30,13 +32,17 @@ pub mod bounds;
 pub mod decode;
 pub mod endpoints;
 pub mod estimate;
+pub mod feedback;
+pub mod feedback_statistics;
 pub mod findings;
+pub mod generation;
 pub mod history;
 pub mod inferences;
 pub mod models;
 pub mod patch;
 pub mod paths;
 pub mod record;
+pub mod redact;
 pub mod relay;
 pub mod render;
 pub mod reply;
@@ -44,7 +50,11 @@ pub mod resource;
 pub mod resume;
 pub mod route;
 pub mod structure;
+pub mod tags;
+pub mod tape;
 pub mod tool_calls;
+pub mod trace;
+pub mod usage;
 pub mod wishes;
 
 use std::sync::Arc;
@@ -52,7 +62,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use crate::config::UnsupportedParams;
+use crate::config::{Content, UnsupportedParams};
 use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::gateway::Gateway;
@@ -102,6 +112,11 @@ async fn serve(
     if gateway.journal.is_full() {
         return Err(Cause::JournalFull);
     }
+    let content = decode::content(&asked.headers).inspect_err(|_| {
+        // Whoever spells it wrong wants less kept than usual.
+        record.keep_at_most(Some(Content::Metadata));
+    });
+    record.keep_at_most(content?);
     let server = &snapshot.config.server;
     let unsupported = asked.unsupported.unwrap_or(server.unsupported_params);
     let mut call =

@@ -27,7 +27,7 @@ pub fn list(snapshot: &Snapshot, query: &str, shape: Shape) -> Result<Response<R
     // What makes no sense is told, even where the list has no pages.
     let page = page(&data, query)?;
     let body = match shape {
-        Shape::Openai => json!({ "object": "list", "data": data }),
+        Shape::Openai | Shape::Openrouter => json!({ "object": "list", "data": data }),
         Shape::Anthropic => page,
     };
     Ok(reply::json(StatusCode::OK, body.to_string()))
@@ -63,7 +63,9 @@ fn limits(model: &Model, shape: Shape) -> impl Iterator<Item = (String, Value)> 
     let window = widest(|offer| offer.context_window);
     let answer = widest(|offer| offer.max_output);
     let named = match shape {
-        Shape::Openai => [("context_length", window), ("max_completion_tokens", answer)],
+        Shape::Openai | Shape::Openrouter => {
+            [("context_length", window), ("max_completion_tokens", answer)]
+        }
         Shape::Anthropic => [("max_input_tokens", window), ("max_tokens", answer)],
     };
     named.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())))
@@ -75,7 +77,9 @@ fn function(name: &str, shape: Shape) -> Value {
 
 fn named(id: &str, shape: Shape) -> Value {
     match shape {
-        Shape::Openai => json!({ "id": id, "object": "model", "created": 0, "owned_by": "torana" }),
+        Shape::Openai | Shape::Openrouter => {
+            json!({ "id": id, "object": "model", "created": 0, "owned_by": "torana" })
+        }
         Shape::Anthropic => {
             json!({
                 "type": "model",

@@ -22,6 +22,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/inferences"),
     ("GET", "/v1/inferences/{id}"),
+    ("POST", "/v1/feedback"),
+    ("GET", "/v1/usage"),
+    ("GET", "/v1/feedback/statistics"),
+    ("GET", "/v1/generation"),
+    ("GET", "/v1/activity"),
     ("GET", "/v1/responses/{id}"),
     ("DELETE", "/v1/responses/{id}"),
     ("POST", "/v1/responses/{id}/cancel"),
@@ -53,6 +58,12 @@ pub enum Object {
     Endpoints(String),
     Inferences,
     Inference(String),
+    /// What somebody thinks of an inference or an episode.
+    Feedback,
+    Usage,
+    FeedbackStatistics,
+    Generation,
+    Activity,
     /// A response that this gateway may have given itself.
     Response(String),
     /// Lives at a provider; the path below `/v1`.
@@ -108,6 +119,11 @@ fn object(method: &Method, below: &str, segments: &[&str]) -> Option<Object> {
         ["models", _] if delete => resource(),
         ["inferences"] if get => Some(Object::Inferences),
         ["inferences", id] if get => Some(Object::Inference((*id).to_owned())),
+        ["feedback"] if post => Some(Object::Feedback),
+        ["usage"] if get => Some(Object::Usage),
+        ["feedback", "statistics"] if get => Some(Object::FeedbackStatistics),
+        ["generation"] if get => Some(Object::Generation),
+        ["activity"] if get => Some(Object::Activity),
         ["responses", "compact" | "input_tokens"] => post.then(resource).flatten(),
         ["responses", id] if get => Some(Object::Response((*id).to_owned())),
         ["responses", _] if delete => resource(),
@@ -130,9 +146,11 @@ fn refuse(method: &Method, path: &str, below: Option<&str>) -> Cause {
     let segments: Vec<&str> = below.unwrap_or_default().split('/').collect();
     let allowed = match segments.as_slice() {
         ["chat", "completions"] => "GET, POST",
-        ["completions" | "responses" | "embeddings" | "messages"] => "POST",
+        ["completions" | "responses" | "embeddings" | "messages" | "feedback"] => "POST",
         ["messages", "count_tokens"] | ["responses", "compact" | "input_tokens"] => "POST",
-        ["models" | "inferences"] | ["inferences", _] => "GET",
+        ["models" | "inferences" | "usage" | "generation" | "activity"]
+        | ["inferences", _]
+        | ["feedback", "statistics"] => "GET",
         ["models", _] | ["responses", _] => "GET, DELETE",
         ["models", ..] => "GET",
         ["responses", _, "cancel"] => "POST",

@@ -1,47 +1,58 @@
 //! The record of one inference: filled in as the request goes its way, written once.
 //!
-//! The only place that writes rows. A finished record is in the journal before the last byte
+//! The only place that writes rows of calls. A finished record is in the journal before the last byte
 //! of the answer is released. A record that is dropped unfinished, because the client went
-//! away, is written as cancelled.
+//! away, is written as cancelled. What may be kept is settled before the first attempt, by the
+//! strictest word of journal, key, function and client.
 
+mod attempt;
+mod closing;
+mod content;
 mod explanation;
+mod failure;
 mod rows;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use serde::Serialize;
 use torana_routing::execution::{GiveUp, Reason};
-use torana_routing::price::Price;
-use torana_wire::chat::{Response, Usage};
+use torana_wire::chat::Response;
 use uuid::Uuid;
 
 use super::assign::Assigned;
 use super::decode::Call;
+use super::tags::Tags;
+use super::tape::Tape;
 use super::tool_calls::InvalidToolCall;
-use crate::config::{Content, Decisions};
+use super::trace::{SpanId, Trace};
+use crate::config::{Content, Decisions, TraceHeaders};
 use crate::dialect::Dialect;
-use crate::error::{AttemptError, Cause, telling};
 use crate::gateway::Gateway;
-use crate::journal::{Row, RowKind};
 use crate::routing::decision::Decision;
 use crate::snapshot::{Endpoint, Snapshot};
-use rows::{AttemptFields, InferenceFields, InvalidCallFields, Resumed};
+use crate::telemetry::About;
+use attempt::{Attempt, CANCELLED, LOST};
+pub use attempt::{FinishedAttempt, Link};
+pub use failure::{ErrorFields, error_fields};
+use rows::Resumed;
 
 /// The outcome of an inference that was answered.
 pub const OK: &str = "ok";
 
-/// The outcome of an attempt that was cancelled because another endpoint answered first.
-const LOST: &str = "lost";
+/// What nginx logs for a client that went away; it is never sent.
+pub const CLIENT_GONE: u16 = 499;
 
 /// The record of one inference.
 pub struct Record {
     gateway: Arc<Gateway>,
     snapshot: Arc<Snapshot>,
     pub id: Uuid,
+    trace: Trace,
     started: Instant,
     time_unix_ms: u64,
+    /// What may be kept, as far as everybody has spoken.
+    content: Content,
     /// Time spent waiting for providers.
     waited: Duration,
     dialect: Dialect,
@@ -50,6 +61,9 @@ pub struct Record {
     function: Option<String>,
     variant: Option<String>,
     episode: Option<Uuid>,
+    tags: Tags,
+    /// Of the answer that the client gets.
+    response_id: Option<String>,
     stream: bool,
     request: Option<Bytes>,
     decision: Option<Decision>,
@@ -65,67 +79,6 @@ pub struct Record {
     finished: bool,
 }
 
-/// One attempt at an endpoint.
-struct Attempt {
-    id: Uuid,
-    time_unix_ms: u64,
-    endpoint: Arc<str>,
-    price: Option<Price>,
-    reason: Reason,
-    started: Instant,
-    finished: Option<FinishedAttempt>,
-}
-
-impl Attempt {
-    /// US dollars, as far as anybody knows.
-    fn cost(&self) -> Option<f64> {
-        let usage = self.finished.as_ref()?.usage.as_ref()?;
-        usage.cost_usd.or_else(|| Some(self.price?.cost(usage)))
-    }
-}
-
-/// How an attempt ended.
-#[derive(Default)]
-pub struct FinishedAttempt {
-    /// Another endpoint answered first.
-    lost: bool,
-    error: Option<ErrorFields>,
-    status: Option<u16>,
-    ttft: Option<Duration>,
-    total: Duration,
-    usage: Option<Usage>,
-}
-
-impl FinishedAttempt {
-    pub fn failed(error: &AttemptError, total: Duration) -> Self {
-        let fields = ErrorFields {
-            kind: error.kind().as_str(),
-            code: error.code().to_owned(),
-            message: error.to_string(),
-        };
-        Self { error: Some(fields), status: error.status(), total, ..Self::default() }
-    }
-
-    pub fn succeeded(ttft: Option<Duration>, total: Duration, usage: Option<Usage>) -> Self {
-        Self { status: Some(200), ttft, total, usage, ..Self::default() }
-    }
-
-    /// It failed after it had begun: what came until then was used, and is paid.
-    pub fn broken_off(
-        error: &AttemptError,
-        ttft: Option<Duration>,
-        total: Duration,
-        usage: Option<Usage>,
-    ) -> Self {
-        Self { ttft, usage, ..Self::failed(error, total) }
-    }
-
-    /// It was raced against another endpoint, and cancelled when that answered.
-    pub fn lost(total: Duration) -> Self {
-        Self { lost: true, total, ..Self::default() }
-    }
-}
-
 /// How the inference ended.
 pub struct Outcome<'a> {
     pub status: u16,
@@ -135,19 +88,20 @@ pub struct Outcome<'a> {
     pub response: Option<&'a Response>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub struct ErrorFields {
-    pub kind: &'static str,
-    pub code: String,
-    pub message: String,
-}
-
 impl Record {
-    pub fn new(gateway: Arc<Gateway>, snapshot: Arc<Snapshot>, dialect: Dialect) -> Self {
+    pub fn new(
+        gateway: Arc<Gateway>,
+        snapshot: Arc<Snapshot>,
+        dialect: Dialect,
+        id: Uuid,
+        trace: Trace,
+    ) -> Self {
         Self {
+            content: snapshot.config.journal.content,
             gateway,
             snapshot,
-            id: Uuid::now_v7(),
+            id,
+            trace,
             started: Instant::now(),
             time_unix_ms: now_unix_ms(),
             waited: Duration::ZERO,
@@ -157,6 +111,8 @@ impl Record {
             function: None,
             variant: None,
             episode: None,
+            tags: Tags::new(),
+            response_id: None,
             stream: false,
             request: None,
             decision: None,
@@ -175,18 +131,29 @@ impl Record {
         self.key = key;
     }
 
+    /// Somebody who has a say wants no more kept than this. Absent: it is all the same to them.
+    pub fn keep_at_most(&mut self, content: Option<Content>) {
+        self.content = self.content.min(content.unwrap_or(Content::Full));
+        if self.content != Content::Full {
+            self.request = None;
+        }
+    }
+
     pub fn decoded(&mut self, call: &Call) {
         self.model.clone_from(&call.model);
         self.episode = Some(call.episode);
         self.stream = call.stream;
         self.explain = call.wishes.explain;
-        if self.snapshot.config.journal.content == Content::Full {
+        self.tags.clone_from(&call.tags);
+        if self.content == Content::Full {
             self.request = Some(call.asked.clone());
         }
     }
 
     pub fn function(&mut self, name: &str) {
         self.function = Some(name.to_owned());
+        let snapshot = self.snapshot.clone();
+        self.keep_at_most(snapshot.config.functions.get(name).and_then(|it| it.content));
     }
 
     pub fn assigned(&mut self, assigned: &Assigned<'_>) {
@@ -210,16 +177,26 @@ impl Record {
 
     /// Its place, for [`Record::attempt_finished`].
     pub fn attempt_started(&mut self, endpoint: &Endpoint, reason: Reason) -> usize {
+        let raw_bytes = self.snapshot.config.journal.raw_bytes;
         self.attempts.push(Attempt {
             reason,
             price: endpoint.profile.price,
             id: Uuid::now_v7(),
+            span: SpanId::random(),
+            tape: Tape::new(if self.content == Content::Full { raw_bytes } else { 0 }),
             time_unix_ms: now_unix_ms(),
             endpoint: endpoint.name.clone(),
             started: Instant::now(),
             finished: None,
         });
         self.attempts.len() - 1
+    }
+
+    /// What the attempt takes along.
+    pub fn link(&self, row: usize) -> Link {
+        let Some(attempt) = self.attempts.get(row) else { return Link::default() };
+        let told = self.snapshot.config.server.trace_headers == TraceHeaders::Both;
+        Link { trace: told.then(|| self.trace.headers(attempt.span)), tape: attempt.tape.clone() }
     }
 
     pub fn attempt_finished(&mut self, row: usize, finished: FinishedAttempt) {
@@ -231,6 +208,16 @@ impl Record {
     /// The attempt's answer began: it is the client's.
     pub fn attempt_answered(&mut self, row: usize) {
         self.answered = Some(row);
+    }
+
+    /// The answer has this id, if it has any.
+    pub fn responded(&mut self, id: &str) {
+        self.response_id = Some(id).filter(|id| !id.is_empty()).map(str::to_owned);
+    }
+
+    /// What log lines of the call say.
+    pub fn about(&self) -> About {
+        About { inference: self.id, trace: self.trace.id }
     }
 
     /// The name of the client's key.
@@ -303,173 +290,43 @@ impl Record {
         }
         let word = if outcome.error.is_some() { "error" } else { OK };
         let rows = self.close(word, &outcome);
-        write(&self.gateway, rows).await;
+        closing::write(&self.gateway, rows).await;
+    }
+
+    /// Writes the rows of a call that the client did not wait for, beside everything else.
+    pub fn cancelled(mut self, outcome: &Outcome<'_>) {
+        self.cancel(outcome);
+    }
+
+    fn cancel(&mut self, outcome: &Outcome<'_>) {
+        if self.finished || !self.is_inference() {
+            return;
+        }
+        let rows = self.close(CANCELLED, outcome);
+        if rows.is_empty() {
+            return;
+        }
+        let gateway = self.gateway.clone();
+        self.gateway.tasks.spawn("record", async move { closing::write(&gateway, rows).await });
     }
 
     /// Counting tokens asks no model: it leaves no row.
     fn is_inference(&self) -> bool {
         self.dialect != Dialect::AnthropicCountTokens
     }
-
-    fn close(&mut self, word: &'static str, outcome: &Outcome<'_>) -> Vec<Row> {
-        self.finished = true;
-        let metrics = &self.gateway.metrics;
-        metrics.request_finished(word, outcome.status, self.started.elapsed(), self.overhead());
-        let mut rows = Vec::with_capacity(1 + self.attempts.len());
-        rows.push(self.inference_row(word, outcome));
-        rows.extend(
-            self.attempts
-                .iter()
-                .zip(1u32..)
-                .map(|(attempt, number)| self.attempt_row(attempt, number, word)),
-        );
-        rows
-    }
-
-    fn inference_row(&self, word: &'static str, outcome: &Outcome<'_>) -> Row {
-        let full = self.snapshot.config.journal.content == Content::Full;
-        let request = self.request.as_deref().and_then(|body| serde_json::from_slice(body).ok());
-        let fields = InferenceFields {
-            id: self.id,
-            time_unix_ms: self.time_unix_ms,
-            dialect: self.dialect.as_str(),
-            key: self.key.as_deref(),
-            function: self.function.as_deref(),
-            variant: self.variant.as_deref(),
-            model: &self.model,
-            endpoint: self.answering().map(|attempt| &*attempt.endpoint),
-            outcome: word,
-            episode_id: self.episode,
-            generation: self.snapshot.generation,
-            snapshot: &self.snapshot.hash,
-            stream: self.stream,
-            status: outcome.status,
-            usage: outcome.response.and_then(|response| response.usage.as_ref()),
-            finish_reason: outcome
-                .response
-                .and_then(|response| response.finish_reason.clone())
-                .map(String::from),
-            ttft_ms: outcome.ttft.map(milliseconds),
-            total_ms: milliseconds(self.started.elapsed()),
-            overhead_us: u64::try_from(self.overhead().as_micros()).unwrap_or(u64::MAX),
-            attempts: self.attempts.len(),
-            dropped_params: &self.dropped,
-            invalid_tool_calls: self.invalid_tool_calls.iter().map(InvalidCallFields::of).collect(),
-            invalid_output: &self.invalid_output,
-            resumed: &self.resumed,
-            error: outcome.error.as_ref(),
-            request: if full { request } else { None },
-            response: outcome.response.filter(|_| full),
-            decision: self.decision.as_ref(),
-        };
-        self.row(self.id, RowKind::Inference, self.time_unix_ms, &fields)
-    }
-
-    /// The attempt that the answer came from, or the last that failed.
-    fn answering(&self) -> Option<&Attempt> {
-        let lost = |attempt: &Attempt| attempt.finished.as_ref().is_some_and(|end| end.lost);
-        let answered = self.answered.and_then(|row| self.attempts.get(row));
-        answered.or_else(|| self.attempts.iter().rfind(|attempt| !lost(attempt)))
-    }
-
-    fn attempt_row(&self, attempt: &Attempt, number: u32, word: &'static str) -> Row {
-        let finished = attempt.finished.as_ref();
-        let error = finished.and_then(|finished| finished.error.as_ref());
-        let fields = AttemptFields {
-            id: attempt.id,
-            inference_id: self.id,
-            time_unix_ms: attempt.time_unix_ms,
-            endpoint: &attempt.endpoint,
-            attempt: number,
-            reason: attempt.reason,
-            outcome: match (finished, error) {
-                (Some(finished), _) if finished.lost => LOST,
-                (_, Some(_)) => "error",
-                (Some(_), None) => OK,
-                (None, None) => word,
-            },
-            status: finished.and_then(|finished| finished.status),
-            ttft_ms: finished.and_then(|finished| finished.ttft).map(milliseconds),
-            total_ms: milliseconds(
-                finished.map_or_else(|| attempt.started.elapsed(), |finished| finished.total),
-            ),
-            usage: finished.and_then(|finished| finished.usage.as_ref()),
-            cost_usd: attempt.cost(),
-            error,
-        };
-        self.row(attempt.id, RowKind::ModelInference, attempt.time_unix_ms, &fields)
-    }
-
-    fn row(&self, id: Uuid, kind: RowKind, time_unix_ms: u64, fields: &impl Serialize) -> Row {
-        // Plain structs of numbers, strings and parsed JSON serialize without fail.
-        let json = serde_json::to_vec(fields).unwrap_or_else(|error| {
-            tracing::error!(%error, "a row could not be serialized");
-            b"{}".to_vec()
-        });
-        Row { id, kind, inference_id: self.id, time_unix_ms, json }
-    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.finished || !self.is_inference() {
-            return;
-        }
-        // 499 is what nginx logs for a client that went away; it is never sent.
-        let outcome = Outcome { status: 499, error: None, ttft: None, response: None };
-        let rows = self.close("cancelled", &outcome);
-        let gateway = self.gateway.clone();
-        self.gateway.tasks.spawn("record", async move { write(&gateway, rows).await });
+        self.cancel(&Outcome { status: CLIENT_GONE, error: None, ttft: None, response: None });
     }
-}
-
-async fn write(gateway: &Gateway, rows: Vec<Row>) {
-    if let Err(error) = gateway.journal.append(&rows).await {
-        gateway.metrics.rows_lost(rows.len());
-        tracing::error!(
-            error = crate::error::chain(&error),
-            rows = rows.len(),
-            "rows could not be written to the journal"
-        );
-    }
-}
-
-/// For outcomes: the cause as a row keeps it.
-pub fn error_fields(cause: &Cause, code: String) -> ErrorFields {
-    let kind = match cause {
-        Cause::Attempt(error) => error.kind().as_str(),
-        Cause::AllAttempts(attempts) => {
-            telling(attempts).map_or("server", |error| error.kind().as_str())
-        }
-        Cause::MissingKey | Cause::UnknownKey => "authentication",
-        Cause::UnknownModel { .. }
-        | Cause::UnknownInference(_)
-        | Cause::UnknownResponse { .. }
-        | Cause::NoResourceProvider(_)
-        | Cause::NoEndpoint { by_request: true, .. }
-        | Cause::NoRoute { .. } => "not_found",
-        Cause::NoQuerySink
-        | Cause::StoreUnavailable(_)
-        | Cause::JournalFull
-        | Cause::NoEndpoint { .. } => "overloaded",
-        Cause::TaskDied => "server",
-        Cause::BodyTimeout(_) => "timeout",
-        Cause::MethodNotAllowed { .. }
-        | Cause::BodyTooLarge { .. }
-        | Cause::BodyBroken(_)
-        | Cause::InvalidJson(_)
-        | Cause::JsonBound(_)
-        | Cause::InvalidRequest { .. }
-        | Cause::Template { .. } => "invalid_request",
-    };
-    ErrorFields { kind, code, message: crate::error::chain(cause) }
 }
 
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn now_unix_ms() -> u64 {
+pub fn now_unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -31,10 +31,11 @@ use torana_wire::openai::Identity;
 
 use super::answer::{Answer, Batch, Content, Source, Stream, Whole};
 use super::decode::Call;
+use super::estimate;
 use super::findings::{self, Findings};
 use super::history;
 use super::patch::patch;
-use super::record::{ErrorFields, Outcome, Record};
+use super::record::{CLIENT_GONE, ErrorFields, Outcome, Record};
 use super::reply::{self, ReplyBody, header};
 use super::resume::{self, Resume};
 use super::structure::StreamRewriter;
@@ -44,6 +45,7 @@ use crate::dialect::encode::{self, Encoder};
 use crate::error::AttemptError;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
+use crate::telemetry::{self, About};
 use settle::Settle;
 
 /// Batches between the relay's task and a client when draining: a few, so that a slow client
@@ -109,6 +111,10 @@ async fn whole(
     let Whole { raw, mut response } = answer;
     let findings = Findings::of(call, &mut response);
     let identity = OwnIdentity::new(&record, call.dialect, &settle.model.name);
+    match &raw {
+        Some(_) => record.responded(&response.id),
+        None => record.responded(identity.of(&response).id),
+    }
     let body = match raw {
         Some(raw) => match response.usage.filter(|usage| usage.estimated) {
             Some(usage) => with_usage(raw, call.dialect, &usage),
@@ -158,6 +164,7 @@ fn stream(
     let server = &snapshot.config.server;
     let tasks = settle.gateway.tasks.clone();
     let relay = Relay {
+        about: record.about(),
         settle,
         record: Some(record),
         first: answer.first,
@@ -187,7 +194,7 @@ fn stream(
 
 fn pulled(relay: Relay) -> ReplyBody {
     let frames = stream::unfold(relay, async |mut relay| {
-        let bytes = relay.next().await?;
+        let bytes = telemetry::about(relay.about, relay.next()).await?;
         Some((Ok(Frame::data(bytes)), relay))
     });
     StreamBody::new(frames).boxed_unsync()
@@ -203,7 +210,7 @@ fn received(receiver: mpsc::Receiver<Bytes>) -> ReplyBody {
 
 /// Reads the answer to its end, whether the client still listens or not.
 async fn drain(mut relay: Relay, client: mpsc::Sender<Bytes>) {
-    while let Some(bytes) = relay.next().await {
+    while let Some(bytes) = telemetry::about(relay.about, relay.next()).await {
         // A client that went away is the case this is for.
         let _gone = client.send(bytes).await.is_err();
     }
@@ -255,6 +262,7 @@ impl OwnIdentity {
 
 /// One stream on its way to the client.
 struct Relay {
+    about: About,
     settle: Settle,
     /// Present until the stream is settled.
     record: Option<Record>,
@@ -440,6 +448,14 @@ impl Relay {
         response
     }
 
+    /// The id that the client got.
+    fn response_id<'a>(&'a self, response: &'a chat::Response) -> &'a str {
+        match self.encoder {
+            Some(_) => &self.identity.id,
+            None => &response.id,
+        }
+    }
+
     async fn settle(&mut self, response: &chat::Response, error: Option<&AttemptError>) {
         let Some(mut record) = self.record.take() else { return };
         record.waited(self.source.waited().saturating_sub(self.waited_before));
@@ -449,17 +465,32 @@ impl Relay {
             _ => response.usage,
         };
         self.settle.observe(&mut record, usage, error);
+        record.responded(self.response_id(response));
         let outcome = Outcome {
             status: 200,
-            error: error.map(|error| ErrorFields {
-                kind: error.kind().as_str(),
-                code: error.code().to_owned(),
-                message: crate::error::chain(error),
-            }),
+            error: error.map(ErrorFields::of),
             ttft,
             response: Some(response),
         };
         record.finish(outcome).await;
+    }
+}
+
+impl Drop for Relay {
+    /// Before the answer was settled: the client went away. What it had is recorded.
+    fn drop(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        record.waited(self.source.waited().saturating_sub(self.waited_before));
+        let response = self.assembled();
+        let reported = match &self.resume {
+            Some(resume) if resume.joint.is_resumed() => resume.joint.last_usage(true),
+            _ => response.usage.map(|usage| estimate::cut_off(usage, &response)),
+        };
+        self.settle.cancelled(&mut record, reported);
+        record.responded(self.response_id(&response));
+        let ttft = self.first_content.map(|first| first.duration_since(record.started()));
+        let outcome = Outcome { status: CLIENT_GONE, error: None, ttft, response: Some(&response) };
+        record.cancelled(&outcome);
     }
 }
 

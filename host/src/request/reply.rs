@@ -6,6 +6,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
+use serde_json::json;
 use torana_wire::error::CallErrorKind;
 
 use super::record::{Outcome, Record, error_fields};
@@ -45,12 +46,17 @@ pub mod header {
 pub enum Shape {
     Openai,
     Anthropic,
+    /// <https://openrouter.ai/docs/api/reference/errors-and-debugging>
+    Openrouter,
 }
 
 impl Shape {
-    /// Of a route that several SDKs share: Anthropic's send their version.
+    /// Of a route that several SDKs share: Anthropic's send their version. Two routes are
+    /// OpenRouter's alone.
     pub fn of(path: &str, headers: &HeaderMap) -> Self {
-        if path.contains("/messages") && !path.contains("/chat/")
+        if path.ends_with("/v1/generation") || path.ends_with("/v1/activity") {
+            Self::Openrouter
+        } else if path.contains("/messages") && !path.contains("/chat/")
             || headers.contains_key("anthropic-version")
         {
             Self::Anthropic
@@ -96,9 +102,20 @@ pub fn error(cause: &Cause, shape: Shape) -> Response<ReplyBody> {
         _ => None,
     };
     let body = passed_on.unwrap_or_else(|| {
-        let message = crate::error::chain(cause);
-        let anthropic = shape == Shape::Anthropic;
-        encode::error(anthropic, status.as_u16(), &message, code(cause), param(cause)).into()
+        let (status, message) = (status.as_u16(), crate::error::chain(cause));
+        match shape {
+            Shape::Openrouter => {
+                let metadata = json!({ "code": code(cause), "param": param(cause) });
+                let error = json!({ "code": status, "message": message, "metadata": metadata });
+                json!({ "error": error }).to_string().into()
+            }
+            Shape::Openai => {
+                encode::error(false, status, &message, code(cause), param(cause)).into()
+            }
+            Shape::Anthropic => {
+                encode::error(true, status, &message, code(cause), param(cause)).into()
+            }
+        }
     });
     let mut response = json(status, body);
     if let Cause::MethodNotAllowed { allowed, .. } = cause {
@@ -156,6 +173,8 @@ pub fn status(cause: &Cause) -> StatusCode {
         Cause::NoRoute { .. }
         | Cause::UnknownModel { .. }
         | Cause::UnknownInference(_)
+        | Cause::UnknownEpisode(_)
+        | Cause::UnknownGeneration(_)
         | Cause::UnknownResponse { .. }
         | Cause::NoResourceProvider(_)
         | Cause::NoEndpoint { by_request: true, .. } => StatusCode::NOT_FOUND,
@@ -167,11 +186,13 @@ pub fn status(cause: &Cause) -> StatusCode {
         | Cause::JsonBound(_)
         | Cause::InvalidRequest { .. }
         | Cause::Template { .. } => StatusCode::BAD_REQUEST,
-        Cause::NoQuerySink => StatusCode::NOT_IMPLEMENTED,
+        Cause::ForeignRecords { .. } => StatusCode::FORBIDDEN,
+        Cause::NoQuerySink | Cause::QueryUnsupported { .. } => StatusCode::NOT_IMPLEMENTED,
         Cause::TaskDied => StatusCode::INTERNAL_SERVER_ERROR,
-        Cause::StoreUnavailable(_) | Cause::JournalFull | Cause::NoEndpoint { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Cause::StoreUnavailable(_)
+        | Cause::JournalFull
+        | Cause::NotRecorded(_)
+        | Cause::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Cause::Attempt(error) => attempt_status(error),
         Cause::AllAttempts(attempts) => {
             telling(attempts).map_or(StatusCode::SERVICE_UNAVAILABLE, attempt_status)
@@ -220,11 +241,16 @@ pub fn code(cause: &Cause) -> &str {
         Cause::InvalidRequest { .. } => "invalid_request",
         Cause::UnknownModel { .. } => "model_not_found",
         Cause::UnknownInference(_) => "inference_not_found",
+        Cause::UnknownEpisode(_) => "episode_not_found",
+        Cause::UnknownGeneration(_) => "generation_not_found",
+        Cause::ForeignRecords { .. } => "reads_own_only",
         Cause::UnknownResponse { .. } => "response_not_found",
         Cause::NoResourceProvider(_) => "no_resource_provider",
         Cause::NoQuerySink => "no_query_sink",
         Cause::StoreUnavailable(_) => "store_unavailable",
+        Cause::QueryUnsupported { .. } => "query_unsupported",
         Cause::JournalFull => "journal_full",
+        Cause::NotRecorded(_) => "not_recorded",
         Cause::NoEndpoint { .. } => "no_endpoint",
         Cause::TaskDied => "task_died",
         Cause::Template { .. } => "template_failed",
@@ -243,6 +269,8 @@ fn param(cause: &Cause) -> Option<&str> {
         Cause::Attempt(AttemptError::Schema { place, .. }) => Some(place),
         Cause::UnknownModel { .. } | Cause::NoEndpoint { .. } => Some("model"),
         Cause::Template { .. } => Some("metadata"),
+        Cause::ForeignRecords { .. } => Some("key"),
+        Cause::UnknownGeneration(_) => Some("id"),
         _ => None,
     }
 }
@@ -260,7 +288,7 @@ fn retry_after(cause: &Cause) -> Option<u64> {
             let hints: Option<Vec<u64>> = attempts.iter().map(|it| of(&it.error)).collect();
             hints.and_then(|hints| hints.into_iter().min())
         }
-        Cause::JournalFull | Cause::StoreUnavailable(_) => Some(1),
+        Cause::JournalFull | Cause::StoreUnavailable(_) | Cause::NotRecorded(_) => Some(1),
         _ => None,
     }
 }

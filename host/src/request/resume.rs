@@ -127,12 +127,14 @@ impl Resume {
         self.left -= 1;
         self.gateway.metrics.attempt_started(Reason::Resume);
         let row = record.attempt_started(&endpoint, Reason::Resume);
+        let link = record.link(row);
         let parameters = &endpoint.offer.prefill_parameters;
         let payload = continued(payload, &prefill, self.joint.output_tokens(), parameters);
         let (gateway, snapshot) = (self.gateway.clone(), self.snapshot.clone());
         let (asked, call) = (endpoint.clone(), call.clone());
         let asking = Box::pin(async move {
             let config = &snapshot.config;
+            let asked = (asked, link);
             attempt::translated(&gateway, config, asked, &call, &payload, step.timeout).await
         });
         self.asking = Some((endpoint, asking));

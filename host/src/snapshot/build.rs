@@ -134,7 +134,7 @@ impl Builder<'_> {
             match result {
                 Ok(plugin) => {
                     // A reload ends quarantine: the trial that follows must be let in.
-                    plugin.quarantine.reset();
+                    plugin.release();
                     self.plugins.insert(key, plugin);
                 }
                 Err(error) => {

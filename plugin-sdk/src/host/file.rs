@@ -3,7 +3,7 @@
 //! The file is the `path` of the plugin's settings. Write against [`Log`] and hand in
 //! [`Own`]: a test hands in one of its own.
 
-pub use crate::bindings::host::file::Error;
+pub use crate::bindings::host::file::{Compression, Error};
 
 /// A file that only grows, and its rotated predecessors.
 pub trait Log {
@@ -17,12 +17,13 @@ pub trait Log {
     fn append(&mut self, data: &[u8]) -> Result<u64, Error>;
 
     /// Renames the file to `path.1`, that to `path.2` and so on, and deletes what comes
-    /// after `path.<keep>`. The next [`Log::append`] begins a new file.
+    /// after `path.<keep>`. The next [`Log::append`] begins a new file. Renamed files are
+    /// compressed afterwards, in the background, if asked for.
     ///
     /// # Errors
     ///
     /// Why the file could not be renamed.
-    fn rotate(&mut self, keep: u32) -> Result<(), Error>;
+    fn rotate(&mut self, keep: u32, compression: Option<Compression>) -> Result<(), Error>;
 }
 
 /// The file that the host keeps for this plugin.
@@ -35,8 +36,8 @@ impl Log for Own {
         crate::bindings::host::file::append(data)
     }
 
-    fn rotate(&mut self, keep: u32) -> Result<(), Error> {
-        crate::bindings::host::file::rotate(keep)
+    fn rotate(&mut self, keep: u32, compression: Option<Compression>) -> Result<(), Error> {
+        crate::bindings::host::file::rotate(keep, compression)
     }
 }
 
@@ -46,7 +47,7 @@ impl Log for Own {
         Err(Error::Storage("there is no host".into()))
     }
 
-    fn rotate(&mut self, _: u32) -> Result<(), Error> {
+    fn rotate(&mut self, _: u32, _: Option<Compression>) -> Result<(), Error> {
         Err(Error::Storage("there is no host".into()))
     }
 }

@@ -1,12 +1,14 @@
 //! Sink: one JSON object a line, in a file that is rotated by size.
 //!
 //! A line is `{"id", "kind", "inference_id", "time_unix_ms", "row"}`, with the journal's row
-//! as it came. A batch is one append, in order. Delivery is at least once: after a failure
+//! as it came. A batch is one append, in order. Old files can be compressed; the current one
+//! never is: it can be read while it grows, and a crash in the middle of an append costs no
+//! more than the last line. Delivery is at least once: after a failure
 //! lines may be there twice, and `id` tells them. Needs the grant `file`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use torana_plugin_sdk::host::file::{Error, Log, Own};
+use torana_plugin_sdk::host::file::{self, Error, Log, Own};
 use torana_plugin_sdk::sink::{Outcome, Rejection, Row, Sink};
 use torana_plugin_sdk::{SettingsError, log};
 
@@ -26,6 +28,28 @@ struct Settings {
     /// Rotated files to keep: `path.1` is the newest.
     #[serde(default = "default_keep")]
     keep: u32,
+    /// What becomes of rotated files: `path.1` is `path.1.gz` or `path.1.zst` then.
+    #[serde(default)]
+    compress: Compress,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Compress {
+    #[default]
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compress {
+    fn format(self) -> Option<file::Compression> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some(file::Compression::Gzip),
+            Self::Zstd => Some(file::Compression::Zstd),
+        }
+    }
 }
 
 fn default_rotate_mib() -> u64 {
@@ -51,6 +75,7 @@ struct JsonLines<L> {
     size: u64,
     rotate_bytes: u64,
     keep: u32,
+    compress: Compress,
 }
 
 impl Sink for JsonLines<Own> {
@@ -80,6 +105,7 @@ impl<L: Log> JsonLines<L> {
             size,
             rotate_bytes: settings.rotate_mib.saturating_mul(MIB),
             keep: settings.keep,
+            compress: settings.compress,
         })
     }
 
@@ -130,7 +156,7 @@ impl<L: Log> JsonLines<L> {
             return Ok(());
         }
         if self.size > 0 && self.size.saturating_add(bytes.len() as u64) > self.rotate_bytes {
-            self.log.rotate(self.keep)?;
+            self.log.rotate(self.keep, self.compress.format())?;
             self.size = 0;
         }
         self.size = self.log.append(bytes)?;

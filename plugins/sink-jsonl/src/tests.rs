@@ -14,6 +14,7 @@ struct Memory {
     files: VecDeque<Vec<u8>>,
     most_bytes: Option<usize>,
     failure: Option<Error>,
+    compression: Option<file::Compression>,
 }
 
 impl Log for Memory {
@@ -31,7 +32,8 @@ impl Log for Memory {
         Ok(self.files[0].len() as u64)
     }
 
-    fn rotate(&mut self, keep: u32) -> Result<(), Error> {
+    fn rotate(&mut self, keep: u32, how: Option<file::Compression>) -> Result<(), Error> {
+        self.compression = how;
         self.files.truncate(keep as usize);
         self.files.push_front(Vec::new());
         Ok(())
@@ -91,6 +93,25 @@ fn file_is_rotated_before_it_outgrows_its_size_and_old_ones_go() {
     }
     assert_eq!(sink.log.files.len(), 3);
     assert!(sink.log.files.iter().all(|file| !file.is_empty() && file.len() <= 200));
+}
+
+#[test]
+fn old_files_are_compressed_as_it_is_written() {
+    for (written, expected) in [
+        ("none", None),
+        ("gzip", Some(file::Compression::Gzip)),
+        ("zstd", Some(file::Compression::Zstd)),
+    ] {
+        let settings = settings(json!({ "path": "x", "compress": written }));
+        let mut sink = JsonLines::over(Memory::default(), &settings).unwrap();
+        sink.rotate_bytes = 100;
+        for _ in 0..2 {
+            assert_eq!(sink.take(&[row("a", "{}")]), Outcome::Ack);
+        }
+        assert_eq!(sink.log.files.len(), 2);
+        assert_eq!(sink.log.compression, expected, "{written}");
+    }
+    assert!(serde_json::from_value::<Settings>(json!({ "path": "x", "compress": "lz4" })).is_err());
 }
 
 #[test]

@@ -285,6 +285,7 @@ impl Source<'_> {
             cache_write: self
                 .optional("endpoints.price.cache_write", table.cache_write.as_ref())?,
             request: self.optional("endpoints.price.request", table.request.as_ref())?,
+            ..Price::default()
         })
     }
 }

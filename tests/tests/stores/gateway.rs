@@ -48,7 +48,7 @@ fn config(provider: &Provider, server: &ClickHouse, query_sink: &str) -> Config 
          [models.fails]\nendpoints = [\"up/broken\"]\n\
          [functions.write.variants.a]\nmodel = \"plain\"\n\
          [functions.write.variants.b]\nmodel = \"falls-back\"\n\
-         [keys.team]\nsecret = \"env:TEAM\"\n[keys.ops]\nsecret = \"env:OPS\"\n\
+         [keys.team]\nsecret = \"env:TEAM\"\nreads = \"all\"\n[keys.ops]\nsecret = \"env:OPS\"\n\
          [sinks.embedded]\nplugin = \"sink-sqlite\"\nsettings = {{ path = \"torana.db\" }}\n\
          [sinks.server]\nplugin = \"sink-clickhouse\"\nsettings = {{ url = \"{server}\" }}\n\
          headers = {{ \"X-ClickHouse-Key\" = \"env:PASSWORD\" }}\n"

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::super::name::{NameRule, is_provider_model};
 use super::super::problem::{Located, Spot};
 use super::super::reader::{Element, Table};
-use super::super::{Offer, Router};
+use super::super::{Content, Offer, Router};
 use super::offer::{MOST_TOKENS, read_offer};
 
 /// Who allocates variants when nobody is named: by the weights that are written.
@@ -44,6 +44,7 @@ pub(in super::super) struct WrittenEndpoint {
 /// `[functions.NAME]`.
 pub(in super::super) struct WrittenFunction {
     pub(in super::super) spot: Spot,
+    pub(in super::super) content: Option<Content>,
     pub(in super::super) plugin: Located<String>,
     pub(in super::super) settings: Map<String, Value>,
     pub(in super::super) variants: BTreeMap<String, WrittenVariant>,
@@ -86,6 +87,7 @@ pub(super) fn read_function(table: &Table<'_>) -> WrittenFunction {
     });
     WrittenFunction {
         spot: table.spot().clone(),
+        content: table.choice("content", &Content::NAMES).map(|content| content.value),
         plugin,
         settings,
         variants: table.named("variants", NameRule::Plain, |_, table| read_variant(table)),

@@ -1,5 +1,7 @@
 //! What is known of a model at a provider, as endpoints and the catalog write it.
 
+use torana_routing::price::LongPrice;
+
 use super::super::reader::Table;
 use super::super::{DataPolicy, Modality, Offer, Price, Quantization};
 
@@ -53,8 +55,22 @@ fn read_price(table: &Table<'_>) -> Option<Price> {
     let output = table.required_number("output", 0.0..=HIGHEST_PRICE);
     let cached_input = table.number("cached_input", 0.0..=HIGHEST_PRICE);
     let cache_write = table.number("cache_write", 0.0..=HIGHEST_PRICE);
+    let audio_input = table.number("audio_input", 0.0..=HIGHEST_PRICE);
+    let reasoning = table.number("reasoning", 0.0..=HIGHEST_PRICE);
     let request = table.number("request", 0.0..=HIGHEST_FEE);
-    Some(Price { input: input?, output: output?, cached_input, cache_write, request })
+    let long = table.optional_table("long", read_long_price).flatten();
+    let (input, output) = (input?, output?);
+    let classes = Price { cached_input, cache_write, audio_input, reasoning, ..Price::default() };
+    Some(Price { input, output, request, long, ..classes })
+}
+
+fn read_long_price(table: &Table<'_>) -> Option<LongPrice> {
+    let above = table.required_integer("above", 1..=MOST_TOKENS);
+    let input = table.required_number("input", 0.0..=HIGHEST_PRICE);
+    let output = table.required_number("output", 0.0..=HIGHEST_PRICE);
+    let cached_input = table.number("cached_input", 0.0..=HIGHEST_PRICE);
+    let cache_write = table.number("cache_write", 0.0..=HIGHEST_PRICE);
+    Some(LongPrice { above: above?, input: input?, output: output?, cached_input, cache_write })
 }
 
 fn read_parameters(table: &Table<'_>) -> Option<Vec<String>> {

@@ -6,7 +6,7 @@ use super::super::address::origin;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
-use super::super::{HttpGrant, Isolation, Limits, UnsupportedParams};
+use super::super::{Content, HttpGrant, Isolation, Limits, Reads, UnsupportedParams};
 use super::provider::secret_reference;
 
 /// Forty times what a provider adapter uses on a large request.
@@ -42,6 +42,7 @@ pub(in super::super) struct WrittenPlugin {
     pub(in super::super) grants: WrittenGrants,
     pub(in super::super) limits: Limits,
     pub(in super::super) isolation: Isolation,
+    pub(in super::super) log_content: bool,
 }
 
 /// `grants`: what is written counts before what the catalog grants a bundled plugin.
@@ -59,6 +60,8 @@ pub(in super::super) struct WrittenGrants {
 pub(in super::super) struct WrittenKey {
     pub(in super::super) secret: Option<Located<SecretReference>>,
     pub(in super::super) unsupported_params: Option<UnsupportedParams>,
+    pub(in super::super) content: Option<Content>,
+    pub(in super::super) reads: Reads,
 }
 
 pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
@@ -68,7 +71,13 @@ pub(super) fn read_key(table: &Table<'_>) -> WrittenKey {
         table.report(table.spot().error(message));
     }
     let unsupported = table.choice("unsupported_params", &UnsupportedParams::NAMES);
-    WrittenKey { secret, unsupported_params: unsupported.map(|policy| policy.value) }
+    let content = table.choice("content", &Content::NAMES);
+    WrittenKey {
+        secret,
+        unsupported_params: unsupported.map(|policy| policy.value),
+        content: content.map(|content| content.value),
+        reads: table.choice_or("reads", ("own", Reads::Own), &[("all", Reads::All)]),
+    }
 }
 
 pub(super) fn read_plugin(table: &Table<'_>) -> WrittenPlugin {
@@ -82,6 +91,7 @@ pub(super) fn read_plugin(table: &Table<'_>) -> WrittenPlugin {
             ("pooled", Isolation::Pooled),
             &[("fresh", Isolation::Fresh)],
         ),
+        log_content: table.boolean("log_content", false),
     }
 }
 

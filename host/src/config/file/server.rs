@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::{
-    Admin, Auth, Bounds, Content, Decisions, Journal, OnDisconnect, PluginHost, Server,
-    StructuredOutput, SyncMode, UnsupportedParams, WhenFull,
+    Admin, Auth, Bounds, Content, Decisions, Journal, OnDisconnect, PluginHost, Pointer, Redaction,
+    Server, StructuredOutput, SyncMode, TraceHeaders, UnsupportedParams, WhenFull,
 };
 
 /// Data plane: this machine only, so that a first start exposes nothing.
@@ -46,6 +46,16 @@ const SEGMENT_MIB: u64 = 64;
 
 /// About 200,000 calls of 5 KiB; fits any disk that holds a container image.
 const JOURNAL_MAX_MIB: u64 = 1024;
+
+/// Holds most conversations whole; two of them an attempt are what a segment can take some 500
+/// calls of.
+const RAW_KIB: u64 = 64;
+
+/// Rows are held in memory until they are written.
+const MOST_RAW_KIB: u64 = 4096;
+
+/// Each is looked up in every body that is kept.
+const MOST_POINTERS: usize = 64;
 
 /// Some 10,000 rows of 5 KiB: enough to see what a store objects to, and small beside the
 /// journal that it lies in.
@@ -100,6 +110,11 @@ pub(super) fn read_server(table: &Table<'_>) -> WrittenServer {
             ("drop-and-report", UnsupportedParams::DropAndReport),
             &[("reject", UnsupportedParams::Reject), ("ignore", UnsupportedParams::Ignore)],
         ),
+        trace_headers: table.choice_or(
+            "trace_headers",
+            ("both", TraceHeaders::Both),
+            &[("in", TraceHeaders::In), ("none", TraceHeaders::None)],
+        ),
     };
     WrittenServer { values, auth, listen: listen.spot }
 }
@@ -141,8 +156,10 @@ pub(super) fn read_journal(table: &Table<'_>) -> Journal {
         content: table.choice_or(
             "content",
             ("full", Content::Full),
-            &[("metadata", Content::Metadata)],
+            &[("metadata", Content::Metadata), ("none", Content::None)],
         ),
+        redaction: read_redaction(table),
+        raw_bytes: bytes(table.integer_or("raw_kib", 0..=MOST_RAW_KIB, RAW_KIB)) * 1024,
         decisions: table.choice_or(
             "decisions",
             ("full", Decisions::Full),
@@ -156,6 +173,20 @@ pub(super) fn read_journal(table: &Table<'_>) -> Journal {
         table.report(table.spot().error(message));
     }
     journal
+}
+
+fn read_redaction(table: &Table<'_>) -> Redaction {
+    let expected = "a list of JSON pointers such as \"/messages/*/content\"";
+    let written = table.strings("redact", expected);
+    if let Some(surplus) = written.get(MOST_POINTERS) {
+        let message = format!("found {}; expected at most {MOST_POINTERS}", written.len());
+        table.report(surplus.spot.error(message));
+    }
+    let pointers = written.into_iter().take(MOST_POINTERS).filter_map(|text| {
+        let read = text.value.parse::<Pointer>();
+        read.map_err(|error| table.report(text.spot.error(error.to_string()))).ok()
+    });
+    Redaction::of(pointers.collect())
 }
 
 pub(super) fn read_plugin_host(table: &Table<'_>) -> PluginHost {

@@ -135,7 +135,7 @@ impl Resolver<'_> {
             }
             let experiment =
                 Experiment { plugin: function.plugin.value, settings: function.settings };
-            let function = Function { experiment, variants };
+            let function = Function { content: function.content, experiment, variants };
             functions.insert(name, function);
         }
         functions

@@ -102,6 +102,7 @@ impl<'a> Plugins<'a> {
                 grants: self.grants(source, &WrittenGrants::default()),
                 limits: default_limits(),
                 isolation: Isolation::Pooled,
+                log_content: false,
             };
             self.used.insert(name.value.clone(), plugin);
         }
@@ -122,7 +123,8 @@ impl<'a> Plugins<'a> {
             PluginSource::Bundled(bundled) => self.grants(bundled, &written.grants),
             PluginSource::File(_) => granted(&written.grants, &WrittenGrants::default()),
         };
-        Some(Plugin { source, grants, limits: written.limits, isolation: written.isolation })
+        let WrittenPlugin { limits, isolation, log_content, .. } = written;
+        Some(Plugin { source, grants, limits, isolation, log_content })
     }
 
     fn source(&self, name: &str, written: &WrittenPlugin) -> Option<PluginSource> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use torana_routing::filter::RECORDED;
+use torana_routing::price::LongPrice;
 
 use super::mistakes::assert_each;
 use super::*;
@@ -20,12 +21,20 @@ fn endpoint(text: &str) -> Endpoint {
 fn an_endpoint_in_short_form_has_all_that_the_catalog_knows() {
     let found = endpoint("[providers.openai]\n[models.m]\nendpoints = [\"openai/gpt-6-sol\"]\n");
     let offer = found.offer;
+    let long = LongPrice {
+        above: 272_000,
+        input: 4.0,
+        output: 15.0,
+        cached_input: Some(0.4),
+        cache_write: Some(5.0),
+    };
     let price = Price {
         input: 2.0,
         output: 10.0,
         cached_input: Some(0.2),
         cache_write: Some(2.5),
-        request: None,
+        long: Some(long),
+        ..Price::default()
     };
     assert_eq!(offer.price, Some(price));
     assert_eq!((offer.context_window, offer.max_output), (Some(922_000), Some(128_000)));

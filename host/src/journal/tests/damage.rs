@@ -19,7 +19,6 @@ async fn read_all(path: &Path) -> (Arc<Journal>, Vec<Row>) {
     let journal = open(path);
     let mut consumer = journal.consumer("main").unwrap();
     let read = drain(&mut consumer).await;
-    journal.retain_consumers::<&str>(&[]);
     (journal, read)
 }
 

@@ -76,7 +76,7 @@ async fn failed_sync_is_an_error_and_closes_the_segment() {
     // `fdatasync(2)` of a socket is refused with EINVAL, as a disk might with EIO.
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let broken = super::super::keeper::SegmentFile {
-        file: fs::File::from(std::os::fd::OwnedFd::from(socket)),
+        file: Box::new(fs::File::from(std::os::fd::OwnedFd::from(socket))),
         suspect: false.into(),
     };
     let broken = Arc::new(broken);

@@ -25,6 +25,7 @@ pub(super) use file::AppendFile;
 pub(crate) use file::private;
 pub(super) use http::{Granted, HttpClient, OwnHeaders};
 pub(super) use kv::KeyValue;
+pub(super) use log::Trust;
 pub(super) use sql::Database;
 
 /// Everything a store holds beside the guest's memory.
@@ -34,6 +35,9 @@ pub(super) struct GuestState {
     accounting: Arc<Accounting>,
     capabilities: Capabilities,
     stderr: log::Lines,
+    trust: Trust,
+    /// Its lines may quote a call.
+    holds_content: bool,
 }
 
 /// The outside world as one plugin sees it. Shared by its instances.
@@ -53,8 +57,10 @@ impl GuestState {
         accounting: Arc<Accounting>,
         budget: Budget,
         capabilities: Capabilities,
+        trust: Trust,
     ) -> Self {
-        Self { budget, plugin, accounting, capabilities, stderr: log::Lines::default() }
+        let stderr = log::Lines::default();
+        Self { budget, plugin, accounting, capabilities, stderr, trust, holds_content: false }
     }
 }
 

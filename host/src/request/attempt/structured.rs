@@ -78,6 +78,9 @@ impl Upstream<'_> {
             }
             reasks += 1;
             asked = structure::reask(&asked, &text, &errors);
+            if let Some(spent) = whole.response.usage {
+                self.link.tape.spent(spent);
+            }
             self.best = Some(whole);
         }
     }

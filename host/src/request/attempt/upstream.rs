@@ -21,6 +21,7 @@ use torana_wire::event::StreamEvent;
 use super::super::answer::{Batch, Content, FrameReader, Source, Stream, Whole};
 use super::super::decode::Call;
 use super::super::patch::patch;
+use super::super::record::Link;
 use super::Way;
 use crate::config::{Config, UnsupportedParams};
 use crate::dialect::Dialect;
@@ -48,6 +49,7 @@ pub(super) struct Upstream<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) config: &'a Config,
     pub(super) endpoint: Arc<Endpoint>,
+    pub(super) link: Link,
     pub(super) started: Instant,
     /// Time spent waiting for the provider.
     pub(super) waited: Duration,
@@ -62,11 +64,17 @@ pub(super) struct Upstream<'a> {
 }
 
 impl<'a> Upstream<'a> {
-    pub(super) fn new(gateway: &'a Gateway, config: &'a Config, endpoint: Arc<Endpoint>) -> Self {
+    pub(super) fn new(
+        gateway: &'a Gateway,
+        config: &'a Config,
+        endpoint: Arc<Endpoint>,
+        link: Link,
+    ) -> Self {
         Self {
             gateway,
             config,
             endpoint,
+            link,
             started: Instant::now(),
             waited: Duration::ZERO,
             dropped: Vec::new(),
@@ -306,7 +314,11 @@ impl<'a> Upstream<'a> {
         let provider = &self.endpoint.provider;
         let sent = Instant::now();
         self.sent = true;
-        let request = request::to_provider(provider, parts).await?;
+        self.link.tape.sent(&parts.body);
+        let mut request = request::to_provider(provider, parts).await?;
+        if let Some(trace) = &self.link.trace {
+            trace.put(request.headers_mut());
+        }
         let response = self.gateway.upstream.send(request, provider.config.timeouts.connect).await;
         self.waited += sent.elapsed();
         response.map_err(|error| AttemptError::Connection(Box::new(error)))
@@ -347,6 +359,7 @@ impl<'a> Upstream<'a> {
             timeouts.idle,
             self.started,
             timeouts.total,
+            self.link.tape.clone(),
         )
     }
 
@@ -355,7 +368,9 @@ impl<'a> Upstream<'a> {
         let asked = Instant::now();
         let body = Limited::new(body, self.gateway.answer_limit_bytes()).collect().await;
         self.waited += asked.elapsed();
-        body.map(http_body_util::Collected::to_bytes).map_err(AttemptError::Broken)
+        let body = body.map(http_body_util::Collected::to_bytes).map_err(AttemptError::Broken)?;
+        self.link.tape.received(&body);
+        Ok(body)
     }
 
     async fn error_body(

@@ -16,11 +16,10 @@ impl Record {
             .iter()
             .map(|attempt| {
                 let finished = attempt.finished.as_ref();
-                let error = finished.and_then(|finished| finished.error.as_ref());
-                let outcome = match (finished, error) {
-                    (Some(finished), _) if finished.lost => LOST,
-                    (_, Some(error)) => error.kind,
-                    _ => OK,
+                let outcome = match attempt.error() {
+                    _ if attempt.is_lost() => LOST,
+                    Some(error) => error.kind,
+                    None => OK,
                 };
                 serde_json::json!({
                     "endpoint": &*attempt.endpoint,

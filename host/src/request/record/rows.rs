@@ -5,11 +5,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use torana_routing::execution::Reason;
-use torana_wire::chat::{Response, Usage};
+use torana_routing::price::CostSource;
+use torana_wire::chat::Usage;
 use uuid::Uuid;
 
+use super::super::tags::Tags;
 use super::super::tool_calls::InvalidToolCall;
-use super::ErrorFields;
+use super::super::trace::{SpanId, TraceId};
+use super::{ErrorFields, content};
 use crate::routing::decision::Decision;
 
 /// An inference row, as `docs/data-model.md` describes it.
@@ -25,11 +28,18 @@ pub(super) struct InferenceFields<'a> {
     pub(super) endpoint: Option<&'a str>,
     pub(super) outcome: &'static str,
     pub(super) episode_id: Option<Uuid>,
+    pub(super) tags: &'a Tags,
+    pub(super) response_id: Option<&'a str>,
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_span_id: Option<SpanId>,
     pub(super) generation: u64,
     pub(super) snapshot: &'a str,
     pub(super) stream: bool,
     pub(super) status: u16,
     pub(super) usage: Option<&'a Usage>,
+    pub(super) cost_usd: Option<f64>,
+    pub(super) cost_source: Option<CostSource>,
     pub(super) finish_reason: Option<String>,
     pub(super) ttft_ms: Option<f64>,
     pub(super) total_ms: f64,
@@ -39,13 +49,16 @@ pub(super) struct InferenceFields<'a> {
     pub(super) dropped_params: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) invalid_tool_calls: Vec<InvalidCallFields<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    pub(super) invalid_output: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) invalid_output: Vec<String>,
     #[serde(skip_serializing_if = "<[Resumed]>::is_empty")]
     pub(super) resumed: &'a [Resumed],
-    pub(super) error: Option<&'a ErrorFields>,
+    pub(super) error: Option<ErrorFields>,
+    pub(super) content: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) redacted: bool,
     pub(super) request: Option<&'a RawValue>,
-    pub(super) response: Option<&'a Response>,
+    pub(super) response: Option<&'a RawValue>,
     pub(super) decision: Option<&'a Decision>,
 }
 
@@ -66,9 +79,11 @@ pub(super) struct InvalidCallFields<'a> {
 }
 
 impl<'a> InvalidCallFields<'a> {
-    pub(super) fn of(call: &'a InvalidToolCall) -> Self {
+    /// `quotes`: the message may show what was answered.
+    pub(super) fn of(call: &'a InvalidToolCall, quotes: bool) -> Self {
         let InvalidToolCall { id, name, reason } = call;
-        Self { id, name, reason: reason.as_str(), message: reason.to_string() }
+        let message = content::remark(reason.to_string(), quotes);
+        Self { id, name, reason: reason.as_str(), message }
     }
 }
 
@@ -78,7 +93,15 @@ pub(super) struct AttemptFields<'a> {
     pub(super) id: Uuid,
     pub(super) inference_id: Uuid,
     pub(super) time_unix_ms: u64,
+    pub(super) key: Option<&'a str>,
+    pub(super) function: Option<&'a str>,
+    pub(super) variant: Option<&'a str>,
+    pub(super) model: &'a str,
     pub(super) endpoint: &'a str,
+    pub(super) episode_id: Option<Uuid>,
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) stream: bool,
     pub(super) attempt: u32,
     pub(super) reason: Reason,
     pub(super) outcome: &'static str,
@@ -87,5 +110,10 @@ pub(super) struct AttemptFields<'a> {
     pub(super) total_ms: f64,
     pub(super) usage: Option<&'a Usage>,
     pub(super) cost_usd: Option<f64>,
-    pub(super) error: Option<&'a ErrorFields>,
+    pub(super) cost_source: Option<CostSource>,
+    pub(super) error: Option<ErrorFields>,
+    pub(super) raw_request: Option<String>,
+    pub(super) raw_response: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) raw_truncated: bool,
 }

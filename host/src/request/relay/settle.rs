@@ -92,6 +92,15 @@ impl Settle {
         }
     }
 
+    /// The client went away: what came until then is recorded, but says nothing about the
+    /// endpoint.
+    pub(super) fn cancelled(&mut self, record: &mut Record, usage: Option<chat::Usage>) {
+        let Some(in_flight) = self.in_flight.take() else { return };
+        let ttft = self.first_content.map(|first| first.duration_since(in_flight.started()));
+        let total = in_flight.started().elapsed();
+        record.attempt_finished(self.row, FinishedAttempt::cancelled(ttft, total, usage));
+    }
+
     pub(super) fn tool_calls(&self, findings: &Findings) {
         if let (Some(valid), Some(endpoint)) = (findings.valid_tool_calls(), self.endpoint()) {
             endpoint.statistics.tool_calls(valid, Instant::now());

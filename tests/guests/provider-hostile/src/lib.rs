@@ -1,6 +1,7 @@
 //! Misbehaves: `settings.describe` says how when it is asked what it is, and the endpoint's
 //! model says how in a call. `stream-…` models ask an upstream and misbehave at the second
-//! frame of its answer. Any other model is answered well.
+//! frame of its answer. `blab` writes the whole request to the log, `blab-trap` panics with it.
+//! Any other model is answered well.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -33,7 +34,10 @@ impl Provider for Hostile {
         Ok(Info::new([], CredentialScheme::None))
     }
 
-    fn build(endpoint: &Endpoint<Settings>, _: Request) -> Result<Built, CallError> {
+    fn build(endpoint: &Endpoint<Settings>, request: Request) -> Result<Built, CallError> {
+        if endpoint.model.starts_with("blab") {
+            blab(&request, endpoint.model.ends_with("trap"));
+        }
         if endpoint.model.starts_with("stream-") {
             return Ok(Built::Send(HttpRequest::post_json("/stream", b"{}".to_vec())));
         }
@@ -121,6 +125,15 @@ fn hoard() {
 #[inline(never)]
 fn descend(depth: u64) -> u64 {
     if depth == u64::MAX { 0 } else { black_box(descend(depth + 1)).wrapping_add(1) }
+}
+
+#[expect(clippy::panic, reason = "this guest is here to trap")]
+fn blab(request: &Request, traps: bool) {
+    log::warn!("I was asked {request:?}");
+    eprintln!("really: {request:?}");
+    if traps {
+        panic!("too much: {request:?}");
+    }
 }
 
 #[expect(clippy::panic, reason = "this guest is here to trap")]

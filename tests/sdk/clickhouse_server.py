@@ -1,6 +1,6 @@
 """ClickHouse's SQL engine (chdb) behind as much of its HTTP interface as a client needs.
 
-    server.py PORT FOLDER [--user NAME --password TEXT]
+    clickhouse_server.py PORT FOLDER [--user NAME --password TEXT]
 
 Prints `listening on http://127.0.0.1:PORT` once it does. Port 0 takes a free one. The data
 stays in FOLDER, so that a server that is started again there has it.
