@@ -14,6 +14,7 @@
 //! | `mutate` | bodies with something wrong in them, the same ones every time |
 //! | `obliging` | a provider that does as it is asked: calls the tool, fits the schema |
 //! | `mock_server` | a mock of OpenAI made of its own API description |
+//! | `clickhouse` | ClickHouse's SQL engine behind its HTTP interface |
 //! | `otlp` | a receiver of OpenTelemetry traces, with the official classes |
 //! | `python`, `process` | real SDKs and their suites, installed and run within bounds |
 //! | `faults` | everything that goes wrong at a provider, as scripts |
@@ -34,6 +35,7 @@
 pub mod anthropic;
 pub mod bedrock;
 pub mod chat;
+pub mod clickhouse;
 pub mod client;
 pub mod cohere;
 mod connection;

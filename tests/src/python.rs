@@ -14,8 +14,8 @@ use crate::gateway::{Config, both};
 use crate::process::{Missing, prepare, run};
 use crate::repository;
 
-/// From a cold cache, over a slow line, on a busy machine.
-const INSTALL: Duration = Duration::from_secs(300);
+/// From a cold cache, over a slow line, on a busy machine; the largest package has 180 MB.
+const INSTALL: Duration = Duration::from_secs(600);
 
 /// Plugins that langchain-tests brings, which refuse sockets, record traffic or measure.
 const FOREIGN_PYTEST_PLUGINS: [&str; 6] =

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::bundled::CATALOG;
 
-const BUNDLED: [&str; 17] = [
+const BUNDLED: [&str; 18] = [
     "experiment-weighted",
     "provider-anthropic",
     "provider-bedrock",
@@ -28,6 +28,7 @@ const BUNDLED: [&str; 17] = [
     "router-latency",
     "router-priority",
     "router-weighted",
+    "sink-clickhouse",
     "sink-jsonl",
     "sink-otlp",
     "sink-sqlite",

@@ -24,6 +24,21 @@ fn statements_are_all_done_or_none() {
 }
 
 #[test]
+fn words_are_indexed_and_found() {
+    let (_directory, database) = database();
+    let create = "CREATE VIRTUAL TABLE words USING fts5(word, content = '', contentless_delete = 1)";
+    database.execute(&[statement(create, vec![])]).unwrap();
+    let insert = "INSERT INTO words (rowid, word) VALUES (7, 'torana')";
+    database.execute(&[statement(insert, vec![])]).unwrap();
+    let found = "SELECT rowid FROM words WHERE words MATCH 'torana'";
+    let rows = database.query(&statement(found, vec![])).unwrap();
+    assert!(matches!(rows.rows.first().unwrap().first(), Some(Value::Integer(7))));
+    let delete = "DELETE FROM words WHERE rowid = 7";
+    database.execute(&[statement(delete, vec![])]).unwrap();
+    assert!(database.query(&statement(found, vec![])).unwrap().rows.is_empty());
+}
+
+#[test]
 fn another_file_is_out_of_reach() {
     let (directory, database) = database();
     let elsewhere = directory.path().join("elsewhere.db");

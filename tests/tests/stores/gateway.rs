@@ -1,0 +1,213 @@
+//! Both stores behind the real binary: the same calls to both, the same questions over HTTP;
+//! and a ClickHouse that is down while calls go on, and that refuses a row.
+
+use serde_json::{Value, json};
+use torana_tests::clickhouse::ClickHouse;
+use torana_tests::client::Request;
+use torana_tests::eventually::eventually;
+use torana_tests::gateway::{Config, Folder, Gateway};
+use torana_tests::openai;
+use torana_tests::process::Missing;
+use torana_tests::provider::{Asked, Provider};
+use torana_tests::script::Script;
+
+/// What is asked of each store over HTTP, but for single calls.
+const QUESTIONS: [&str; 16] = [
+    "inferences?limit=1000",
+    "inferences?limit=1000&order=oldest",
+    "inferences?outcome=error",
+    "inferences?model=falls-back",
+    "inferences?endpoint=up%2Fscripted&outcome=ok",
+    "inferences?function=write",
+    "inferences?function=write&variant=b",
+    "inferences?model=nobody",
+    "inferences?since=4000000000000",
+    "inferences?key=ops&tag=run%3A3",
+    "inferences?text=GR%C3%96%C3%9FE",
+    "inferences?metric=solved%3E%3D0.5",
+    "usage?by=model,endpoint,key,outcome",
+    "usage?of=attempt&by=endpoint&interval=hour",
+    "usage?function=write&by=variant",
+    "feedback/statistics?metric=solved",
+];
+
+/// What the host sends and the sink never sees.
+const PASSWORD: &str = "pass\"word";
+
+fn server(test: &str) -> Option<ClickHouse> {
+    Missing::or_skip(ClickHouse::start_with(Some(PASSWORD)), test)
+}
+
+/// A provider that answers, fails and breaks off, and both stores.
+fn config(provider: &Provider, server: &ClickHouse, query_sink: &str) -> Config {
+    let (provider, server) = (provider.url(), server.url());
+    let tables = format!(
+        "[providers.up]\npreset = \"openai-compatible\"\nbase_url = \"{provider}\"\n\
+         [models.plain]\nendpoints = [\"up/scripted\"]\nrouter = \"priority\"\n\
+         [models.falls-back]\nendpoints = [\"up/broken\", \"up/scripted\"]\nrouter = \"priority\"\n\
+         [models.fails]\nendpoints = [\"up/broken\"]\n\
+         [functions.write.variants.a]\nmodel = \"plain\"\n\
+         [functions.write.variants.b]\nmodel = \"falls-back\"\n\
+         [keys.team]\nsecret = \"env:TEAM\"\nreads = \"all\"\n[keys.ops]\nsecret = \"env:OPS\"\n\
+         [sinks.embedded]\nplugin = \"sink-sqlite\"\nsettings = {{ path = \"torana.db\" }}\n\
+         [sinks.server]\nplugin = \"sink-clickhouse\"\nsettings = {{ url = \"{server}\" }}\n\
+         headers = {{ \"X-ClickHouse-Key\" = \"env:PASSWORD\" }}\n"
+    );
+    Config::new(tables).top(&format!("query_sink = \"{query_sink}\""))
+}
+
+fn respond(asked: &Asked) -> Script {
+    match asked.json()["model"].as_str() {
+        Some("broken") => Script::json(500, &openai::error("oh no \"'\\", "server_error", "x")),
+        _ if asked.json()["tools"].is_array() => openai::respond_with_tools(asked),
+        _ => openai::respond(asked),
+    }
+}
+
+fn start(folder: Folder) -> Gateway {
+    Gateway::start_in(folder, &[("TEAM", "sk-team"), ("OPS", "sk-ops"), ("PASSWORD", PASSWORD)])
+}
+
+fn ask(gateway: &Gateway, path: &str) -> (u16, Value) {
+    let reply = gateway.send(&Request::get(path).header("authorization", "Bearer sk-team"));
+    (reply.status, reply.json())
+}
+
+/// The ids of calls of every sort, in order.
+fn calls(gateway: &Gateway, count: usize) -> Vec<String> {
+    let tool = json!({ "type": "function", "function": { "name": "look", "parameters": {} } });
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let model = ["plain", "falls-back", "fails", "function::write"][number % 4];
+        let text = ["Größe?", "日本語 \u{1f600}", "it's \"quoted\" \\n"][number % 3];
+        let mut body = json!({ "model": model, "messages": [{ "role": "user", "content": text }],
+            "metadata": { "run": number.to_string() } });
+        if number % 5 == 0 {
+            body["stream"] = true.into();
+        }
+        if number % 7 == 0 {
+            body["tools"] = json!([tool]);
+        }
+        let key = if number % 2 == 0 { "Bearer sk-team" } else { "Bearer sk-ops" };
+        let request = openai::completion(&body).header("authorization", key);
+        let stream = request.stream(gateway.address());
+        ids.push(stream.header("x-torana-inference-id").unwrap().to_owned());
+        stream.into_reply().unwrap();
+    }
+    ids
+}
+
+/// Ids of a page, whichever order it has.
+fn page_ids(page: &Value) -> Vec<String> {
+    let items = page["data"].as_array().unwrap_or_else(|| panic!("{page:#}"));
+    items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The same but for the last digits of what was summed in another order.
+fn assert_alike(path: &str, one: &Value, other: &Value) {
+    match (one, other) {
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            one.iter().zip(other).for_each(|(one, other)| assert_alike(path, one, other));
+        }
+        (Value::Object(one), Value::Object(other)) if one.keys().eq(other.keys()) => {
+            one.values().zip(other.values()).for_each(|(one, other)| assert_alike(path, one, other));
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
+            assert!((one - other).abs() <= 1e-9_f64.max(one.abs() * 1e-9), "{path}: {one} {other}");
+        }
+        _ => assert_eq!(one, other, "{path}"),
+    }
+}
+
+#[test]
+fn both_stores_answer_alike_over_http() {
+    let Some(server) = server("both stores over HTTP") else { return };
+    let provider = Provider::start(respond);
+    let folder = Folder::new(&config(&provider, &server, "embedded"));
+    let gateway = start(folder.clone());
+    let ids = calls(&gateway, 40);
+    let answers = |gateway: &Gateway| {
+        eventually("all calls in the store", || {
+            let (status, page) = ask(gateway, "/v1/inferences?limit=1000");
+            (status == 200 && page_ids(&page).len() == ids.len()).then_some(())
+        });
+        let mut paths: Vec<String> =
+            QUESTIONS.iter().map(|it| format!("/v1/{it}")).collect();
+        paths.extend(ids.iter().map(|id| format!("/v1/inferences/{id}")));
+        let answers = paths.into_iter().map(|path| (ask(gateway, &path), path));
+        answers.collect::<Vec<_>>()
+    };
+    let embedded = answers(&gateway);
+    let generation = gateway.generation();
+    folder.configure(&config(&provider, &server, "server"));
+    gateway.later_than(generation);
+    let server = answers(&gateway);
+    for ((embedded, path), (server, _)) in embedded.iter().zip(&server) {
+        assert_eq!(embedded.0, server.0, "{path}");
+        assert_alike(path, &embedded.1, &server.1);
+    }
+    let newest_first: Vec<String> = ids.iter().rev().cloned().collect();
+    assert_eq!(page_ids(&server[0].0.1), newest_first);
+}
+
+#[test]
+fn calls_go_on_while_the_server_is_down_and_it_gets_them_all_in_order() {
+    let Some(mut server) = server("a ClickHouse that is down") else { return };
+    let provider = Provider::start(respond);
+    let gateway = start(Folder::new(&config(&provider, &server, "embedded")));
+    let mut ids = calls(&gateway, 10);
+    server.stop();
+    ids.extend(calls(&gateway, 30));
+    server.resume();
+    ids.extend(calls(&gateway, 10));
+    let listed = "SELECT id FROM torana.inference FINAL ORDER BY time_unix_ms, id";
+    let found = eventually("all calls on the server", || {
+        let found = server.try_query(listed);
+        let found: Vec<String> = found.text().lines().map(str::to_owned).collect();
+        (found.len() >= ids.len()).then_some(found)
+    });
+    assert_eq!(found, ids);
+    let counted = |table: &str| {
+        let count = format!("SELECT count() FROM torana.{table} FINAL");
+        server.query(&count).parse::<usize>().unwrap()
+    };
+    let page = ask(&gateway, "/v1/inferences?limit=1000").1;
+    let attempts: u64 = page["data"].as_array().unwrap().iter()
+        .map(|item| item["attempts"].as_u64().unwrap()).sum();
+    assert_eq!(counted("inference"), ids.len());
+    assert_eq!(counted("model_inference") as u64, attempts);
+}
+
+#[test]
+fn a_row_that_the_server_refuses_is_kept_beside_with_the_reason() {
+    let Some(server) = server("a ClickHouse that refuses a row") else { return };
+    let provider = Provider::start(respond);
+    let gateway = start(Folder::new(&config(&provider, &server, "embedded")));
+    eventually("the tables", || {
+        let there = server.try_query("EXISTS TABLE torana.inference");
+        (there.text().trim() == "1").then_some(())
+    });
+    server.query("ALTER TABLE torana.inference ADD CONSTRAINT mine CHECK model != 'fails'");
+    let ids = calls(&gateway, 8);
+    let dead_letters = gateway.folder.path("data/journal/dead-letters/server.jsonl");
+    let letters = eventually("two dead letters", || {
+        let text = std::fs::read_to_string(&dead_letters).ok()?;
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (lines.len() == 2).then_some(lines)
+    });
+    for (letter, id) in letters.iter().zip([&ids[2], &ids[6]]) {
+        assert_eq!(letter["id"], id.as_str());
+        let reason = letter["reason"].as_str().unwrap();
+        assert!(reason.contains("VIOLATED_CONSTRAINT"), "{reason}");
+        assert!(letter["row"].as_str().unwrap().contains("\"fails\""), "{letter}");
+    }
+    eventually("all other calls", || {
+        let count = server.query("SELECT count() FROM torana.inference FINAL");
+        (count == "6").then_some(())
+    });
+    for secret in ["日本語", PASSWORD] {
+        assert!(!gateway.log().contains(secret), "{secret} is not for the log");
+    }
+}

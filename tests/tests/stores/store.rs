@@ -1,0 +1,69 @@
+//! A store under test: the bundled component, loaded and called as the gateway does.
+
+use std::path::Path;
+
+use torana::bundled::PLUGINS;
+use torana::gateway::load_config;
+use torana::plugin::engine::Engines;
+use torana::plugin::sink::{Outcome, Row, Sink, SinkReader, SinkWriter};
+use torana::plugin::{Catalog, Kind};
+use torana_tests::gateway::Config;
+
+/// Rows of one batch, as the gateway hands them over.
+pub(crate) const BATCH: usize = 500;
+
+pub(crate) struct Store {
+    pub(crate) name: &'static str,
+    pub(crate) writer: SinkWriter,
+    pub(crate) reader: SinkReader,
+}
+
+impl Store {
+    /// The embedded store, in `folder`.
+    pub(crate) async fn sqlite(folder: &Path) -> Self {
+        let settings = format!("path = {:?}", folder.join("torana.db"));
+        let sink = sink(folder, "sink-sqlite", &settings).unwrap();
+        Self::open("sqlite", &sink).await
+    }
+
+    /// The database `torana` of the server at `url`, with more settings if there are any.
+    pub(crate) async fn clickhouse(folder: &Path, url: &str, settings: &str) -> Self {
+        Self::open("clickhouse", &clickhouse(folder, url, settings)).await
+    }
+
+    async fn open(name: &'static str, sink: &Sink) -> Self {
+        let writer = sink.writer().await.unwrap();
+        let reader = sink.reader().await.unwrap().unwrap();
+        Self { name, writer, reader }
+    }
+
+    /// Everything, in batches that must all be taken.
+    pub(crate) async fn write(&mut self, rows: &[Row]) {
+        for batch in rows.chunks(BATCH) {
+            let outcome = self.writer.write(batch).await.unwrap();
+            assert!(matches!(outcome, Outcome::Ack), "{}: {outcome:?}", self.name);
+        }
+    }
+}
+
+pub(crate) fn clickhouse(folder: &Path, url: &str, settings: &str) -> Sink {
+    sink(folder, "sink-clickhouse", &format!("url = {url:?}{settings}")).unwrap()
+}
+
+/// The sink that a configuration with these settings describes, granted what it is bundled with.
+fn sink(
+    folder: &Path,
+    plugin: &str,
+    settings: &str,
+) -> Result<Sink, Box<dyn std::error::Error>> {
+    let text = format!(
+        "[providers.sim]\n[sinks.store]\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n"
+    );
+    let path = folder.join(format!("{plugin}.toml"));
+    std::fs::write(&path, text)?;
+    let config = load_config(&path.to_string_lossy(), PLUGINS).map_err(|it| it.to_string())?;
+    let catalog = Catalog::new(Engines::new(&Config::cache_path(), 16)?, PLUGINS);
+    let plugin = catalog.load(plugin, &config.plugins[plugin], Kind::Sink)?;
+    let sink = &config.sinks["store"];
+    Ok(Sink::new(plugin, &sink.settings, &sink.headers)?)
+}
