@@ -38,7 +38,7 @@ assert list(parquet) == list(types("inferences.csv")), "both have the same colum
 
 for file in ["inferences.parquet", "inferences.csv"]:
     source = f"'{folder / file}'"
-    count, identical = duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM {source}").fetchone()
+    count, identical = duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM {source}").fetchall()[0]
     assert (count, identical) == (len(rows), len(rows)), (file, count)
     found = duckdb.sql(
         f"""SELECT id, epoch_ms(time::TIMESTAMPTZ), model, outcome, stream, status, usage_input,
@@ -65,7 +65,7 @@ for file in ["inferences.parquet", "inferences.csv"]:
 
 attempts, cost = duckdb.sql(
     f"SELECT count(*), sum(cost_usd) FROM '{folder / 'attempts.parquet'}'"
-).fetchone()
+).fetchall()[0]
 assert attempts == sum(row["attempts"] for row in rows), attempts
 answered = [row["usage"] for row in rows if row["usage"]]
 dollars = sum(usage["input"] + 2 * usage["output"] for usage in answered) / 1e6
