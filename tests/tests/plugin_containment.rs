@@ -32,7 +32,8 @@ fn hostile() -> Config {
     let file = guest::path("provider-hostile");
     let mut tables = NEIGHBOUR.to_owned();
     for (behaviour, _, limits) in BEHAVIOURS {
-        tables += &plugin(behaviour, &file, &format!("limits = {{ {limits} }}\nlog_content = true"));
+        tables +=
+            &plugin(behaviour, &file, &format!("limits = {{ {limits} }}\nlog_content = true"));
         tables += &format!("[providers.{behaviour}]\nplugin = \"{behaviour}\"\n");
         tables += &format!(
             "[models.helped-{behaviour}]\nrouter = \"priority\"\n\

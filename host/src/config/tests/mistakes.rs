@@ -30,7 +30,7 @@ fn all_problems_are_listed_with_file_and_line() {
         text,
         r#"6 problems in the configuration
 config/torana.toml:2: server.listen: found "here"; expected an IP address and port, such as "127.0.0.1:3000"
-config/torana.toml:3: server.prot: unknown key; known: answer_limit_mib, auth, body_limit_mib, body_timeout_ms, drain_timeout_ms, header_timeout_ms, json_max_depth, json_max_values, keep_alive_comment_ms, listen, max_connections, on_disconnect, unsupported_params
+config/torana.toml:3: server.prot: unknown key; known: answer_limit_mib, auth, body_limit_mib, body_timeout_ms, drain_timeout_ms, header_timeout_ms, json_max_depth, json_max_values, keep_alive_comment_ms, listen, max_connections, on_disconnect, trace_headers, unsupported_params
 config/torana.toml:5: providers.mistrall: "mistrall" is not the name of a preset (did you mean "mistral"?); expected preset or plugin to say what it is
 config/torana.toml:7: providers.openai.credential: found "foo"; expected "env:NAME" or "file:PATH"; for AWS and Google also "ambient"
 config/torana.toml:9: models.m.endpoints[0]: no provider "opnai"; did you mean "openai"?
