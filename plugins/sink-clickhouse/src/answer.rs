@@ -8,7 +8,9 @@ use crate::failure::Failure;
 /// The lines of an answer.
 pub(crate) fn rows(answer: &[u8]) -> Result<Vec<Cells>, Failure> {
     let lines = answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(|_| Failure::Foreign).map(Cells::new)).collect()
+    lines
+        .map(|line| serde_json::from_slice(line).map_err(|_| Failure::Foreign).map(Cells::new))
+        .collect()
 }
 
 /// The only cell of an answer.

@@ -141,7 +141,9 @@ fn metric_condition(statement: &mut Statement, filter: &MetricFilter) -> String 
     let (inferences, episodes) =
         (given("inference", "inference_id"), given("episode", "episode_id"));
     let last = |subject: &str| {
-        format!("GROUP BY {subject} HAVING argMax(tuple(value), (time_unix_ms, id)).1 {compared} {value}")
+        format!(
+            "GROUP BY {subject} HAVING argMax(tuple(value), (time_unix_ms, id)).1 {compared} {value}"
+        )
     };
     format!(
         "(id IN ({inferences} {}) OR id NOT IN ({inferences}) AND episode_id IN ({episodes} {}))",

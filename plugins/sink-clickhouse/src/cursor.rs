@@ -58,8 +58,12 @@ mod tests {
 
     #[test]
     fn cursor_of_another_table_order_or_of_nobody_is_refused() {
-        let cursor =
-            Cursor { table: Table::Feedback, order: ORDER, time_unix_ms: 1_700, id: "0190-ab".into() };
+        let cursor = Cursor {
+            table: Table::Feedback,
+            order: ORDER,
+            time_unix_ms: 1_700,
+            id: "0190-ab".into(),
+        };
         let text = cursor.encode();
         assert_eq!(Cursor::decode(&text, Table::Inference, ORDER), None);
         assert_eq!(Cursor::decode(&text, Table::Feedback, Order::OldestFirst), None);

@@ -59,11 +59,13 @@ impl Failure {
 
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
-            Self::Refused(_) => {
-                Remedy::Operator("grant it: [plugins.sink-clickhouse.grants] http = [\"settings.url\"]")
-            }
+            Self::Refused(_) => Remedy::Operator(
+                "grant it: [plugins.sink-clickhouse.grants] http = [\"settings.url\"]",
+            ),
             Self::Unreachable(_) => Remedy::Time,
-            Self::Foreign => Remedy::Operator("check that settings.url is ClickHouse's HTTP interface"),
+            Self::Foreign => {
+                Remedy::Operator("check that settings.url is ClickHouse's HTTP interface")
+            }
             Self::Answer { status, code, .. } => match code {
                 Some(code) => of_code(*code),
                 None => of_status(*status),
@@ -139,9 +141,9 @@ fn of_code(code: u32) -> Remedy {
             "check settings.user, and the password: headers = { \"X-ClickHouse-Key\" = \"env:NAME\" }",
         ),
         // READONLY, DATABASE_ACCESS_DENIED, ACCESS_DENIED, SETTING_CONSTRAINT_VIOLATION
-        164 | 291 | 452 | 497 => Remedy::Operator(
-            "grant the user SELECT, INSERT, CREATE and ALTER on the database",
-        ),
+        164 | 291 | 452 | 497 => {
+            Remedy::Operator("grant the user SELECT, INSERT, CREATE and ALTER on the database")
+        }
         // UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER
         16 | 47 | 60 | 81 => Remedy::Operator(
             "the tables were changed or dropped: restore them, or name another settings.database",

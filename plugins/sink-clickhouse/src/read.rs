@@ -49,9 +49,9 @@ pub(crate) fn list_rows<T: Transport>(
 ) -> Result<Page, QueryError> {
     let cursor = match page.cursor.as_deref() {
         None => None,
-        Some(text) => Some(
-            Cursor::decode(text, table, page.order).ok_or(QueryError::InvalidCursor)?,
-        ),
+        Some(text) => {
+            Some(Cursor::decode(text, table, page.order).ok_or(QueryError::InvalidCursor)?)
+        }
     };
     let limit = page.limit.clamp(1, MAX_LIMIT) as usize;
     let listing = listing(table, filter, page.order, cursor.as_ref(), limit)?;

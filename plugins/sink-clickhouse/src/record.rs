@@ -89,10 +89,7 @@ fn inference(line: &mut Line, json: &str, members: &Members<'_>, content: Conten
     said.into_iter().flatten().for_each(|said| words.add_json(content.of(said.get())));
     line.add("words", &words.into_vec());
     line.add("tags", &members.tags());
-    line.texts(
-        members,
-        &["dialect", "key", "function", "variant", "model", "endpoint", "outcome"],
-    );
+    line.texts(members, &["dialect", "key", "function", "variant", "model", "endpoint", "outcome"]);
     line.texts(members, &["finish_reason", "content", "episode_id", "response_id", "snapshot"]);
     line.texts(members, &["trace_id", "span_id", "parent_span_id"]);
     line.add("attempts", &members.unsigned::<u32>("attempts"));

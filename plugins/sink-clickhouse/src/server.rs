@@ -5,8 +5,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use torana_plugin_sdk::Header;
-use torana_plugin_sdk::host::http::{self, Error, Request, Response};
 use torana_plugin_sdk::host::clock;
+use torana_plugin_sdk::host::http::{self, Error, Request, Response};
 
 use crate::failure::Failure;
 use crate::statement::Statement;

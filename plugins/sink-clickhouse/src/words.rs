@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Of one row, in bytes: more than a conversation of a million words has different ones.
 const MOST: usize = 1 << 20;
@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn letters_and_digits_of_any_script_make_words_and_all_else_separates() {
-        let json = r#"{"key":["Don't über-STRASSE_42", {"x":"日本語。東京 Привет"}, 7, true, null]}"#;
+        let json =
+            r#"{"key":["Don't über-STRASSE_42", {"x":"日本語。東京 Привет"}, 7, true, null]}"#;
         let expected =
             ["42", "don", "strasse", "t", "über", "привет", "日本語", "東京"].map(str::to_owned);
         assert_eq!(words(json), expected);
@@ -136,7 +137,8 @@ mod tests {
 
     #[test]
     fn case_never_counts() {
-        for same in ["\"ΟΔΟΣ οδος Οδος\"", "\"K k \u{212a}\"", "\"ПРИВЕТ привет\""] {
+        for same in ["\"ΟΔΟΣ οδος Οδος\"", "\"K k \u{212a}\"", "\"ПРИВЕТ привет\""]
+        {
             assert_eq!(words(same).len(), 1, "{same}");
         }
         assert_eq!(words("\"ß ss SS\"").len(), 2);

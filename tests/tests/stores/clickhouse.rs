@@ -46,7 +46,10 @@ async fn a_row_that_the_server_cannot_take_is_found_and_rejected_with_its_words(
     let Outcome::Reject(rejections) = outcome else { panic!("{outcome:?}") };
     let rejected: Vec<u32> = rejections.iter().map(|it| it.row).collect();
     assert_eq!(rejected, forbidden);
-    assert!(rejections.iter().all(|it| it.reason.contains("VIOLATED_CONSTRAINT")), "{rejections:?}");
+    assert!(
+        rejections.iter().all(|it| it.reason.contains("VIOLATED_CONSTRAINT")),
+        "{rejections:?}"
+    );
     assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 396);
 }
 
@@ -83,6 +86,19 @@ async fn a_server_that_is_down_is_asked_again_and_then_has_everything() {
     server.refuse(0);
     store.write(&batch).await;
     assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20, "twice is once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures, for people"]
+async fn how_fast_a_backlog_goes_to_the_server() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::clickhouse(folder.path(), &server.url(), "").await;
+    let rows = rows(9, 20_000);
+    let start = std::time::Instant::now();
+    store.write(&rows).await;
+    let took = start.elapsed();
+    println!("{} rows in {took:?}: {:.0}/s", rows.len(), rows.len() as f64 / took.as_secs_f64());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +199,9 @@ async fn every_column_of_a_table_is_filled_by_some_row() {
             row(RowKind::ModelInference, &id(90_000), &attempt.to_string()),
         ])
         .await;
-    for table in ["inference", "model_inference", "feedback", "decision", "plugin_event", "snapshot"] {
+    for table in
+        ["inference", "model_inference", "feedback", "decision", "plugin_event", "snapshot"]
+    {
         let columns = server.query(&format!(
             "SELECT name FROM system.columns WHERE database = 'torana' AND table = '{table}'"
         ));

@@ -22,7 +22,7 @@ const QUESTIONS: [&str; 16] = [
     "inferences?function=write&variant=b",
     "inferences?model=nobody",
     "inferences?since=4000000000000",
-    "inferences?key=ops&tag=run%3A3",
+    "inferences?key=team&tag=run%3A2",
     "inferences?text=GR%C3%96%C3%9FE",
     "inferences?metric=solved%3E%3D0.5",
     "usage?by=model,endpoint,key,outcome",
@@ -30,6 +30,9 @@ const QUESTIONS: [&str; 16] = [
     "usage?function=write&by=variant",
     "feedback/statistics?metric=solved",
 ];
+
+/// Those that nothing matches.
+const NOTHING: [&str; 2] = ["inferences?model=nobody", "inferences?since=4000000000000"];
 
 /// What the host sends and the sink never sees.
 const PASSWORD: &str = "pass\"word";
@@ -48,6 +51,7 @@ fn config(provider: &Provider, server: &ClickHouse, query_sink: &str) -> Config 
          [models.fails]\nendpoints = [\"up/broken\"]\n\
          [functions.write.variants.a]\nmodel = \"plain\"\n\
          [functions.write.variants.b]\nmodel = \"falls-back\"\n\
+         [metrics.solved]\ntype = \"boolean\"\n\
          [keys.team]\nsecret = \"env:TEAM\"\nreads = \"all\"\n[keys.ops]\nsecret = \"env:OPS\"\n\
          [sinks.embedded]\nplugin = \"sink-sqlite\"\nsettings = {{ path = \"torana.db\" }}\n\
          [sinks.server]\nplugin = \"sink-clickhouse\"\nsettings = {{ url = \"{server}\" }}\n\
@@ -97,6 +101,16 @@ fn calls(gateway: &Gateway, count: usize) -> Vec<String> {
     ids
 }
 
+/// Feedback on some of the calls, twice on one of them.
+fn judge(gateway: &Gateway, ids: &[String]) {
+    for (id, solved) in [(&ids[3], true), (&ids[7], false), (&ids[7], true), (&ids[11], false)] {
+        let body = json!({ "metric_name": "solved", "inference_id": id, "value": solved,
+            "tags": { "by": "O'Neill" } });
+        let request = Request::post("/v1/feedback", &body);
+        gateway.send(&request.header("authorization", "Bearer sk-team")).expect(200);
+    }
+}
+
 /// Ids of a page, whichever order it has.
 fn page_ids(page: &Value) -> Vec<String> {
     let items = page["data"].as_array().unwrap_or_else(|| panic!("{page:#}"));
@@ -110,7 +124,9 @@ fn assert_alike(path: &str, one: &Value, other: &Value) {
             one.iter().zip(other).for_each(|(one, other)| assert_alike(path, one, other));
         }
         (Value::Object(one), Value::Object(other)) if one.keys().eq(other.keys()) => {
-            one.values().zip(other.values()).for_each(|(one, other)| assert_alike(path, one, other));
+            one.values()
+                .zip(other.values())
+                .for_each(|(one, other)| assert_alike(path, one, other));
         }
         (Value::Number(one), Value::Number(other)) => {
             let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
@@ -127,13 +143,13 @@ fn both_stores_answer_alike_over_http() {
     let folder = Folder::new(&config(&provider, &server, "embedded"));
     let gateway = start(folder.clone());
     let ids = calls(&gateway, 40);
+    judge(&gateway, &ids);
     let answers = |gateway: &Gateway| {
         eventually("all calls in the store", || {
             let (status, page) = ask(gateway, "/v1/inferences?limit=1000");
             (status == 200 && page_ids(&page).len() == ids.len()).then_some(())
         });
-        let mut paths: Vec<String> =
-            QUESTIONS.iter().map(|it| format!("/v1/{it}")).collect();
+        let mut paths: Vec<String> = QUESTIONS.iter().map(|it| format!("/v1/{it}")).collect();
         paths.extend(ids.iter().map(|id| format!("/v1/inferences/{id}")));
         let answers = paths.into_iter().map(|path| (ask(gateway, &path), path));
         answers.collect::<Vec<_>>()
@@ -144,11 +160,15 @@ fn both_stores_answer_alike_over_http() {
     gateway.later_than(generation);
     let server = answers(&gateway);
     for ((embedded, path), (server, _)) in embedded.iter().zip(&server) {
-        assert_eq!(embedded.0, server.0, "{path}");
+        assert_eq!((embedded.0, server.0), (200, 200), "{path}: {}", server.1);
         assert_alike(path, &embedded.1, &server.1);
     }
     let newest_first: Vec<String> = ids.iter().rev().cloned().collect();
     assert_eq!(page_ids(&server[0].0.1), newest_first);
+    for (question, ((_, answer), _)) in QUESTIONS.iter().zip(&server) {
+        let is_none = answer["data"].as_array().unwrap().is_empty();
+        assert_eq!(is_none, NOTHING.contains(question), "{question}: {answer}");
+    }
 }
 
 #[test]
@@ -173,8 +193,12 @@ fn calls_go_on_while_the_server_is_down_and_it_gets_them_all_in_order() {
         server.query(&count).parse::<usize>().unwrap()
     };
     let page = ask(&gateway, "/v1/inferences?limit=1000").1;
-    let attempts: u64 = page["data"].as_array().unwrap().iter()
-        .map(|item| item["attempts"].as_u64().unwrap()).sum();
+    let attempts: u64 = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["attempts"].as_u64().unwrap())
+        .sum();
     assert_eq!(counted("inference"), ids.len());
     assert_eq!(counted("model_inference") as u64, attempts);
 }

@@ -94,13 +94,16 @@ impl Oracle {
             let group = (row.text_at("function"), row.text_at("variant"));
             groups.entry(group).or_default().push(row.number().unwrap());
         }
-        groups.into_iter().map(|((function, variant), values)| {
-            let count = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / count;
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            let variance = if values.len() > 1 { squares / (count - 1.0) } else { 0.0 };
-            FeedbackRow { function, variant, count: values.len() as u64, mean, variance }
-        }).collect()
+        groups
+            .into_iter()
+            .map(|((function, variant), values)| {
+                let count = values.len() as f64;
+                let mean = values.iter().sum::<f64>() / count;
+                let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+                let variance = if values.len() > 1 { squares / (count - 1.0) } else { 0.0 };
+                FeedbackRow { function, variant, count: values.len() as u64, mean, variance }
+            })
+            .collect()
     }
 
     /// Ids of all inferences.
@@ -242,12 +245,10 @@ fn strings(json: &Value, found: &mut impl FnMut(&str)) {
 }
 
 fn sums((start, group): (Option<u64>, Vec<Option<String>>), rows: &[&Known]) -> UsageRow {
-    let outcomes = |outcome: &str| {
-        rows.iter().filter(|row| row.json["outcome"] == outcome).count() as u64
-    };
-    let tokens = |name: &str| {
-        rows.iter().filter_map(|row| row.json["usage"][name].as_u64()).sum::<u64>()
-    };
+    let outcomes =
+        |outcome: &str| rows.iter().filter(|row| row.json["outcome"] == outcome).count() as u64;
+    let tokens =
+        |name: &str| rows.iter().filter_map(|row| row.json["usage"][name].as_u64()).sum::<u64>();
     let cost = |row: &&&Known| row.json["cost_usd"].as_f64();
     UsageRow {
         start_unix_ms: start,

@@ -145,7 +145,8 @@ fn call(random: &mut Random, rows: &mut Vec<Row>, time: u64) {
     let attempts = random.below(4);
     for attempt in 1..=attempts {
         number += 1;
-        let json = attempt_json(random, &facts, &id(number), &inference_id, time + attempt, attempt);
+        let json =
+            attempt_json(random, &facts, &id(number), &inference_id, time + attempt, attempt);
         rows.push(row(RowKind::ModelInference, &inference_id, &json));
     }
     let json = inference_json(random, &facts, &inference_id, time, attempts);

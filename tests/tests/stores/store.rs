@@ -51,11 +51,7 @@ pub(crate) fn clickhouse(folder: &Path, url: &str, settings: &str) -> Sink {
 }
 
 /// The sink that a configuration with these settings describes, granted what it is bundled with.
-fn sink(
-    folder: &Path,
-    plugin: &str,
-    settings: &str,
-) -> Result<Sink, Box<dyn std::error::Error>> {
+fn sink(folder: &Path, plugin: &str, settings: &str) -> Result<Sink, Box<dyn std::error::Error>> {
     let text = format!(
         "[providers.sim]\n[sinks.store]\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n"
     );
