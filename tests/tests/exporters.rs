@@ -320,7 +320,8 @@ fn webhook_gets_every_row_once_through_outages_and_refusals() {
     let url = format!("http://{}", hook.address());
     let config = models(&provider).and(&format!(
         "[plugins.sink-webhook]\ngrants = {{ http = [\"{url}\"] }}\n\
-         [sinks.hook]\nplugin = \"sink-webhook\"\nsettings = {{ url = \"{url}/rows\" }}\n"
+         [sinks.hook]\nplugin = \"sink-webhook\"\nsettings = {{ url = \"{url}/rows\" }}\n\
+         only = {{ kinds = [\"inference\", \"model_inference\"] }}\n"
     ));
     let gateway = Gateway::start(&config);
     let mut ids = BTreeSet::new();

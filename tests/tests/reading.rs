@@ -230,7 +230,9 @@ fn a_generation_is_found_by_any_id_of_it() {
 
 #[test]
 fn exports_are_what_the_store_has_and_duckdb_reads_them() {
-    let Some(python) = Missing::or_skip(Python::with("export_requirements.txt"), "DuckDB") else { return };
+    let Some(python) = Missing::or_skip(Python::with("export_requirements.txt"), "DuckDB") else {
+        return;
+    };
     let stand = Stand::start("");
     for number in 0..5 {
         stand.ask("priced", "", &format!("question, \"{number}\"\n= zwölf"));

@@ -68,7 +68,13 @@ mod tests {
     use crate::plugin::sink::EVERYTHING;
 
     fn key(reads: Reads) -> ClientKey {
-        ClientKey { name: "team".into(), sha256: [0; 32], unsupported_params: None, content: None, reads }
+        ClientKey {
+            name: "team".into(),
+            sha256: [0; 32],
+            unsupported_params: None,
+            content: None,
+            reads,
+        }
     }
 
     #[test]

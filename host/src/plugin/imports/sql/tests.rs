@@ -26,7 +26,8 @@ fn statements_are_all_done_or_none() {
 #[test]
 fn words_are_indexed_and_found() {
     let (_directory, database) = database();
-    let create = "CREATE VIRTUAL TABLE words USING fts5(word, content = '', contentless_delete = 1)";
+    let create =
+        "CREATE VIRTUAL TABLE words USING fts5(word, content = '', contentless_delete = 1)";
     database.execute(&[statement(create, vec![])]).unwrap();
     let insert = "INSERT INTO words (rowid, word) VALUES (7, 'torana')";
     database.execute(&[statement(insert, vec![])]).unwrap();
