@@ -340,7 +340,7 @@ fn webhook_gets_every_row_once_through_outages_and_refusals() {
     let taken = eventually("every row at the webhook", || {
         let taken = taken(&hook.asked());
         let is_there = |id: &String| taken.get(id).is_some_and(|row| row["kind"] == "inference");
-        (ids.iter().all(is_there) && taken.len() == 2 * ids.len() + 1).then_some(taken)
+        (ids.iter().all(is_there) && taken.len() == 2 * ids.len()).then_some(taken)
     });
     for (id, row) in &taken {
         assert_eq!(row["row"]["id"], json!(id), "{row:#}");
@@ -349,7 +349,8 @@ fn webhook_gets_every_row_once_through_outages_and_refusals() {
     let text = eventually("the refused row in the dead-letter file", || {
         std::fs::read_to_string(&letters).ok().filter(|text| text.ends_with('\n'))
     });
-    assert_eq!(text.lines().count(), 1, "{text}");
+    // The call and its attempt: both hold what was sent.
+    assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.contains(&poison) && text.contains("HTTP 422: not that one"), "{text}");
     let first: Vec<Asked> = hook.asked().into_iter().take(2).collect();
     assert_eq!(first[0].path, "/rows");
