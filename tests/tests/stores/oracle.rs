@@ -19,6 +19,9 @@ pub(crate) struct Known {
     json: Value,
 }
 
+/// Start of the bucket, and names.
+type Group = (Option<u64>, Vec<Option<String>>);
+
 pub(crate) struct Oracle {
     /// By time and id.
     rows: Vec<Known>,
@@ -63,7 +66,7 @@ impl Oracle {
     }
 
     pub(crate) fn usage(&self, request: &UsageRequest) -> UsageReport {
-        let mut groups: BTreeMap<(Option<u64>, Vec<Option<String>>), Vec<&Known>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<&Known>> = BTreeMap::new();
         for row in self.matching(request.of, &request.filter) {
             let start = request.interval_ms.map(|interval| row.time / interval * interval);
             let names = request.by.iter().map(|by| row.text_at(dimension(*by, request.of)));
@@ -244,7 +247,7 @@ fn strings(json: &Value, found: &mut impl FnMut(&str)) {
     }
 }
 
-fn sums((start, group): (Option<u64>, Vec<Option<String>>), rows: &[&Known]) -> UsageRow {
+fn sums((start, group): Group, rows: &[&Known]) -> UsageRow {
     let outcomes =
         |outcome: &str| rows.iter().filter(|row| row.json["outcome"] == outcome).count() as u64;
     let tokens =

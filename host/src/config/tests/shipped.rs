@@ -46,7 +46,7 @@ fn the_examples_in_the_shipped_configuration_are_right() {
     };
     assert_eq!(config.notices, []);
     assert_eq!(config.functions["summarize"].variants.len(), 2);
-    assert_eq!((config.keys.len(), config.sinks.len(), config.providers.len()), (1, 2, 4));
+    assert_eq!((config.keys.len(), config.sinks.len(), config.providers.len()), (1, 4, 4));
     assert!(config.plugins.contains_key("my-policy") && config.routers.contains_key("mine"));
 }
 
