@@ -379,10 +379,9 @@ fn redacted_values_are_nowhere_on_disk() {
         assert_eq!(row["response"]["blocks"][0]["text"], "[redacted]", "{row:#}");
         assert_eq!(row["redacted"], true);
         assert_eq!(row["tags"], json!({ "user": "[redacted]", "run": "7" }));
-        // The provider's answer has its text elsewhere than the payload has it.
+        // Raw bodies may have elsewhere what the paths name.
+        assert_eq!(attempts[0]["raw_request"], Value::Null, "{model}");
         assert_eq!(attempts[0]["raw_response"], Value::Null, "{model}");
-        let raw = attempts[0]["raw_request"].as_str().unwrap();
-        assert!(raw.contains("[redacted]"), "{raw}");
     }
     let body = json!({ "model": "translated", "input": "mark-of-a-prompt" });
     let given = gateway.send(&Request::post("/v1/responses", &body)).expect(200);

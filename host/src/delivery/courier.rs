@@ -51,6 +51,9 @@ const WITNESS_BYTES: usize = 256 * 1024;
 /// Suspects beyond which no further rows are tried: it is the sink, not the rows.
 const MOST_SUSPECTS: usize = 64;
 
+/// The same for what they hold in memory: some of the largest rows there are.
+const SUSPECT_BYTES: usize = 128 << 20;
+
 /// What a delivery is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -260,7 +263,8 @@ impl Courier {
             // The others have their turn.
             Answer::Killed(_) => self.suspects.insert(0, suspect),
         }
-        if self.suspects.len() > MOST_SUSPECTS {
+        let held: usize = self.suspects.iter().map(|row| row.json.len()).sum();
+        if self.suspects.len() > MOST_SUSPECTS || held > SUSPECT_BYTES {
             return Ok(None);
         }
         let pause = tokio::time::sleep(self.offers.pause());

@@ -14,7 +14,7 @@ use super::{Kind, LoadedPlugin};
 pub enum CallFailure {
     #[error("it used more CPU than one call may ({} ms)", .0.as_millis())]
     Cpu(Duration),
-    #[error("it did not answer within {} ms", .0.as_millis())]
+    #[error("it did not answer within {} ms; its limits.io_ms bounds it", .0.as_millis())]
     Timeout(Duration),
     #[error("it wanted more memory than it may have ({} MiB)", .0 >> 20)]
     Memory(usize),

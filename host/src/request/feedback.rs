@@ -207,7 +207,8 @@ async fn find(
             found.as_deref().and_then(read).into_iter().collect()
         }
         Target::Episode(id) => {
-            let filter = RowFilter { episode_id: Some(id.to_string()), ..EVERYTHING };
+            let mut filter = RowFilter { episode_id: Some(id.to_string()), ..EVERYTHING };
+            scope.narrow(&mut filter)?;
             let page =
                 PageRequest { order: Order::NewestFirst, limit: EPISODE_INFERENCES, cursor: None };
             let page = store.rows(Table::Inference, &filter, &page).await?;

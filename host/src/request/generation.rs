@@ -28,6 +28,9 @@ use crate::snapshot::Snapshot;
 /// Characters of a UUID in canonical form; without its hyphens it is a provider's id.
 const CANONICAL: usize = 36;
 
+/// A store may give empty pages before one with a row in it; not for ever.
+const MOST_PAGES: usize = 100;
+
 /// Fields of the shape that the gateway has nothing to say about.
 const UNKNOWN: [&str; 18] = [
     "app_id",
@@ -89,14 +92,19 @@ async fn find(store: &Store<'_>, scope: Scope<'_>, id: &str) -> Result<Option<Ro
     scope.narrow(&mut filter)?;
     // A provider that gives an id twice means the last one.
     let mut page = PageRequest { order: Order::NewestFirst, limit: 1, cursor: None };
-    let first = loop {
+    let mut first = None;
+    for _ in 0..MOST_PAGES {
         let found = store.rows(Table::Inference, &filter, &page).await?;
         match (found.items.into_iter().next(), found.next) {
-            (Some(item), _) => break item,
+            (Some(item), _) => {
+                first = Some(item);
+                break;
+            }
             (None, None) => return Ok(None),
             (None, next) => page.cursor = next,
         }
-    };
+    }
+    let Some(first) = first else { return Ok(None) };
     let Listed { id } = serde_json::from_slice(&first).map_err(|error| store.broken(&error))?;
     load(store, &id).await
 }

@@ -293,6 +293,14 @@ impl Record {
         closing::write(&self.gateway, rows).await;
     }
 
+    /// Counts a call that was refused because the journal is full. What room is left there is
+    /// for calls that were admitted.
+    pub fn refused(mut self, status: u16) {
+        self.finished = true;
+        let metrics = &self.gateway.metrics;
+        metrics.request_finished("error", status, self.started.elapsed(), self.overhead());
+    }
+
     /// Writes the rows of a call that the client did not wait for, beside everything else.
     pub fn cancelled(mut self, outcome: &Outcome<'_>) {
         self.cancel(outcome);

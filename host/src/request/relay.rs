@@ -483,6 +483,8 @@ impl Drop for Relay {
         record.waited(self.source.waited().saturating_sub(self.waited_before));
         let response = self.assembled();
         let reported = match &self.resume {
+            // The attempt before has its own; the next has given nothing yet.
+            _ if matches!(self.phase, Phase::Resuming) => None,
             Some(resume) if resume.joint.is_resumed() => resume.joint.last_usage(true),
             _ => response.usage.map(|usage| estimate::cut_off(usage, &response)),
         };

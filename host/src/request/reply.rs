@@ -83,6 +83,10 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<ReplyBody> {
 pub async fn failed(cause: &Cause, shape: Shape, record: Record) -> Response<ReplyBody> {
     let mut response = error(cause, shape);
     identify(response.headers_mut(), &record, None);
+    if matches!(cause, Cause::JournalFull) {
+        record.refused(response.status().as_u16());
+        return response;
+    }
     let outcome = Outcome {
         status: response.status().as_u16(),
         error: Some(error_fields(cause, code(cause).to_owned())),

@@ -24,14 +24,14 @@ const CREATE_NOTES: &str = "CREATE TABLE IF NOT EXISTS torana_migration (
     applied DateTime64(3, 'UTC') DEFAULT now64(3)
 ) ENGINE = MergeTree ORDER BY version";
 
-/// Tables whose rows expire, and their columns that hold what clients and models said.
-const EXPIRING: [(&str, &[&str]); 6] = [
+/// Tables whose rows expire, and their columns that hold what clients and models said. Not
+/// `snapshot`: a configuration is as old as its last change, and in use all the same.
+const EXPIRING: [(&str, &[&str]); 5] = [
     ("inference", &["request", "response", "words"]),
     ("model_inference", &["raw_request", "raw_response"]),
     ("feedback", &[]),
     ("decision", &[]),
     ("plugin_event", &[]),
-    ("snapshot", &[]),
 ];
 
 /// After how many days something is deleted; absent: never.
@@ -183,16 +183,24 @@ impl Retention {
 
 fn expiry(days: Option<u32>) -> String {
     match days {
-        Some(days) => format!("MODIFY TTL toDateTime(time) + INTERVAL {days} DAY"),
+        Some(days) => format!("MODIFY TTL {}", end(days)),
         None => "REMOVE TTL".to_owned(),
     }
 }
 
 fn expiry_of(column: &str, days: Option<u32>) -> String {
     match days {
-        Some(days) => format!("MODIFY COLUMN {column} TTL toDateTime(time) + INTERVAL {days} DAY"),
+        Some(days) => format!("MODIFY COLUMN {column} TTL {}", end(days)),
         None => format!("MODIFY COLUMN {column} REMOVE TTL"),
     }
+}
+
+/// When a row's days are over. A `DateTime` has 32 bits, and a sum of it and an interval wraps:
+/// rows would expire in the past.
+fn end(days: u32) -> String {
+    format!(
+        "toDateTime(least(intDiv(time_unix_ms, 1000) + toUInt64({days}) * 86400, 4294967295), 'UTC')"
+    )
 }
 
 fn run<T: Transport>(server: &mut Server<T>, statement: &str) -> Result<(), Failure> {

@@ -85,7 +85,7 @@ fn inference(row: &Row, with_content: bool) -> Result<Vec<Span>, Unusable> {
         },
         kind: SpanKind::Server.into(),
         attributes: request_attributes(&row.id, &it).into_list(),
-        status: status(it.error.as_ref(), with_content),
+        status: status(server_error(&it), with_content),
         ..Span::default()
     };
     (server.start_time_unix_nano, server.end_time_unix_nano) = times;
@@ -197,7 +197,7 @@ fn request_attributes(id: &str, it: &Inference<'_>) -> Attributes {
     attributes.set("http.route", route(&it.dialect));
     // Nothing was answered to a client that went away: 499 is the record's word for it.
     attributes.set("http.response.status_code", it.status.filter(|status| *status != 499));
-    attributes.set("error.type", it.error.as_ref().map(error_type));
+    attributes.set("error.type", server_error(it).map(error_type));
     attributes.set("torana.inference_id", Some(id));
     attributes.set("torana.dialect", Some(&*it.dialect));
     attributes.set("torana.key", it.key.as_deref());
@@ -327,6 +327,12 @@ fn score(value: &Json) -> Option<f64> {
 
 fn label(value: bool) -> &'static str {
     if value { "true" } else { "false" }
+}
+
+/// The conventions for HTTP: what a client did wrong is no error of the server's span.
+fn server_error<'a>(it: &'a Inference<'_>) -> Option<&'a Failure> {
+    let is_clients = it.status.is_some_and(|status| (400..500).contains(&status));
+    it.error.as_ref().filter(|_| !is_clients)
 }
 
 /// Messages of providers may quote the conversation.

@@ -258,6 +258,20 @@ fn call_that_asked_no_model_has_no_generation_and_one_that_was_left_no_status() 
 }
 
 #[test]
+fn what_a_client_did_wrong_is_no_error_of_the_server() {
+    let error = serde_json::json!({ "kind": "rate_limited", "code": "limited", "message": "slow" });
+    for (status, is_error) in [(400, false), (429, false), (502, true), (200, true)] {
+        let mut json = inference();
+        (json["outcome"], json["status"]) = ("error".into(), status.into());
+        json["error"] = error.clone();
+        let call = spans(&row(RowKind::Inference, INFERENCE, &json), false);
+        assert_eq!(call[0].status.is_some(), is_error, "{status}");
+        assert_eq!(text(&call[0], "error.type").is_some(), is_error, "{status}");
+        assert!(call[1].status.is_some(), "the model's call failed: {status}");
+    }
+}
+
+#[test]
 fn words_of_the_conversation_are_sent_only_when_asked_for() {
     let row = row(RowKind::Inference, INFERENCE, &inference());
     let (mut silent, receiver) = sink(json!({}), vec![]);

@@ -4,7 +4,7 @@
 //! next write takes the next step until nothing is left, and then a minute passes. A step
 //! takes more rows than a write brings: it catches up at any load.
 //!
-//! Age counts from the database's clock or from the newest inference, whichever is earlier:
+//! Age counts from the database's clock or from the newest row, whichever is earlier:
 //! a clock that jumps ahead deletes nothing before rows of that time come in, and one row of
 //! the far future deletes nothing at all. A clock that goes back makes everything younger.
 
@@ -23,8 +23,8 @@ const DAY_MS: i64 = 86_400_000;
 /// Longer than any law asks for; keeps the product in range.
 const MAX_DAYS: i64 = 36_525;
 
-const TABLES: [&str; 6] =
-    ["inference", "model_inference", "feedback", "decision", "plugin_event", "snapshot"];
+/// Not `snapshot`: a configuration is as old as its last change, and in use all the same.
+const TABLES: [&str; 5] = ["inference", "model_inference", "feedback", "decision", "plugin_event"];
 
 /// `settings.inference_days` and `settings.content_days`; absent: for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -106,10 +106,13 @@ impl Retention {
     }
 }
 
-/// None: no inference is there yet.
+/// None: nothing that ages is there yet.
 fn now(database: &mut impl Database) -> Result<Option<i64>, Error> {
-    let sql = "SELECT min(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), time_unix_ms) \
-               FROM inference ORDER BY time_unix_ms DESC, id DESC LIMIT 1";
+    let newest = TABLES.map(|table| format!("SELECT max(time_unix_ms) AS newest FROM {table}"));
+    let sql = format!(
+        "SELECT min(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), max(newest)) FROM ({})",
+        newest.join(" UNION ALL ")
+    );
     let rows = database.query(&Statement::new(sql, vec![]))?.rows;
     Ok(match rows.first().and_then(|row| row.first()) {
         Some(Value::Integer(now)) => Some(*now),

@@ -171,11 +171,16 @@ async fn content_and_rows_expire_and_settings_may_change() {
     let found: Value = serde_json::from_slice(&found).unwrap();
     assert_eq!([&found["request"], &found["response"]], [&Value::Null, &Value::Null]);
     assert_eq!([&found["content"], &found["model"]], ["metadata", "m"]);
+    // The longest there is ends behind what a date can hold.
+    let mut store = Store::clickhouse(folder.path(), &server.url(), &days(36_525, 36_525)).await;
+    store.write(&[inference(5, now - 60 * DAY, "m")]).await;
+    server.query("OPTIMIZE TABLE torana.inference FINAL SETTINGS mutations_sync = 2");
+    assert_eq!(ids(&mut store, &secret).await, [id(5), id(3)]);
     // Without retention, what comes now stays.
     let mut store = Store::clickhouse(folder.path(), &server.url(), "").await;
     store.write(&[inference(4, now - 50 * DAY, "m")]).await;
     server.query("OPTIMIZE TABLE torana.inference FINAL SETTINGS mutations_sync = 2");
-    assert_eq!(ids(&mut store, &secret).await, [id(4), id(3)]);
+    assert_eq!(ids(&mut store, &secret).await, [id(5), id(4), id(3)]);
     let comment = "SELECT DISTINCT comment FROM system.tables WHERE database = 'torana' \
                    AND comment != ''";
     assert_eq!(server.query(comment), "inference_days = unlimited, content_days = unlimited");

@@ -4,8 +4,8 @@
 //! its own, one query at a time, so that a long question does not hold up the writing. A query
 //! that nobody waits for any more is interrupted. The plugin can neither reach another file
 //! (`ATTACH`, `VACUUM INTO`) nor change how this one is kept (`PRAGMA`): the host sets
-//! write-ahead logging and `synchronous = NORMAL`, which loses nothing when the process dies,
-//! and the journal replays what a power failure takes.
+//! write-ahead logging and `synchronous = FULL`: what a transaction wrote is on the disk when it
+//! ends, and the journal may forget it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ impl Database {
         connection.set_prepared_statement_cache_capacity(PREPARED);
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         Ok(connection)
     }

@@ -21,25 +21,22 @@ impl Record {
             return Vec::new();
         }
         let mut rows = Vec::with_capacity(1 + self.attempts.len());
-        let (inference, hidden) = self.inference_row(word, outcome);
-        rows.push(inference);
+        rows.push(self.inference_row(word, outcome));
         rows.extend(
             self.attempts
                 .iter()
                 .zip(1u32..)
-                .map(|(attempt, number)| self.attempt_row(attempt, number, word, hidden)),
+                .map(|(attempt, number)| self.attempt_row(attempt, number, word)),
         );
         rows
     }
 
-    /// The row, and how many values of request and response it hides.
-    fn inference_row(&self, word: &'static str, outcome: &Outcome<'_>) -> (Row, (usize, usize)) {
+    fn inference_row(&self, word: &'static str, outcome: &Outcome<'_>) -> Row {
         let redaction = &self.snapshot.config.journal.redaction;
         let full = self.content == Content::Full;
         let quotes = full && redaction.is_empty();
         let request = content::request(self.request.as_ref().filter(|_| full), redaction);
         let response = content::response(outcome.response.filter(|_| full), redaction);
-        let hidden = (request.hidden, response.hidden);
         let remark = |text: &String| content::remark(text.clone(), quotes);
         let tags = content::tags(&self.tags, redaction);
         let cost = price::sum(self.attempts.iter().filter_map(Attempt::cost));
@@ -84,12 +81,12 @@ impl Record {
             resumed: &self.resumed,
             error: outcome.error.as_ref().map(|error| error.shown(quotes)),
             content: self.content.as_str(),
-            redacted: hidden != (0, 0),
+            redacted: request.hidden + response.hidden > 0,
             request: request.json.as_deref(),
             response: response.json.as_deref(),
             decision: self.decision.as_ref(),
         };
-        (self.row(self.id, RowKind::Inference, self.time_unix_ms, &fields), hidden)
+        self.row(self.id, RowKind::Inference, self.time_unix_ms, &fields)
     }
 
     /// The attempt that the answer came from, or the last that failed.
@@ -98,20 +95,13 @@ impl Record {
         answered.or_else(|| self.attempts.iter().rfind(|attempt| !attempt.is_lost()))
     }
 
-    fn attempt_row(
-        &self,
-        attempt: &Attempt,
-        number: u32,
-        word: &'static str,
-        hidden: (usize, usize),
-    ) -> Row {
+    fn attempt_row(&self, attempt: &Attempt, number: u32, word: &'static str) -> Row {
         let finished = attempt.finished.as_ref();
         let journal = &self.snapshot.config.journal;
         let full = self.content == Content::Full;
         let quotes = full && journal.redaction.is_empty();
         let taped = attempt.tape.read();
-        let answered = attempt.error().is_none() && finished.is_some();
-        let raw = content::raw(&taped, journal.raw_bytes, &journal.redaction, hidden, answered);
+        let raw = content::raw(&taped, journal.raw_bytes, &journal.redaction);
         let usage = attempt.usage();
         let cost = attempt.cost();
         let fields = AttemptFields {

@@ -77,41 +77,23 @@ pub(super) struct Raw {
 
 /// Bodies as they went to the provider and came from there, each cut at `limit` bytes.
 ///
-/// Paths are written for the client's dialect and for the chat payload. A body in which they
-/// hide fewer values than in `request` and `response` has what they are to hide somewhere
-/// else: it is not kept, nor is what is no JSON. `answered` tells whose answer `response` is.
-pub(super) fn raw(
-    taped: &Taped,
-    limit: usize,
-    redaction: &Redaction,
-    hidden: (usize, usize),
-    answered: bool,
-) -> Raw {
+/// None where anything is to be hidden: paths are written for the client's dialect and for the
+/// chat payload, and what they name stands elsewhere in a body that was translated, asked again
+/// or gone on with.
+pub(super) fn raw(taped: &Taped, limit: usize, redaction: &Redaction) -> Raw {
     let mut raw = Raw::default();
-    let (in_request, in_response) = hidden;
-    let request = taped.request.as_ref().and_then(|body| fit(body, redaction, in_request));
-    raw.request = request.map(|body| cut(&body, limit, &mut raw.is_cut));
-    raw.response = match &taped.response {
-        Some(Received::Whole(body)) if answered || redaction.is_empty() => {
-            fit(body, redaction, in_response).map(|body| cut(&body, limit, &mut raw.is_cut))
-        }
-        Some(Received::Stream { text, is_cut }) if redaction.is_empty() => {
-            raw.is_cut |= is_cut;
-            Some(cut(text, limit, &mut raw.is_cut))
-        }
-        _ => None,
-    };
-    raw
-}
-
-/// The body with nothing in it that is to be hidden.
-fn fit(body: &Bytes, redaction: &Redaction, hidden: usize) -> Option<Bytes> {
-    if redaction.is_empty() {
-        return Some(body.clone());
+    if !redaction.is_empty() {
+        return raw;
     }
-    let mut value: Value = serde_json::from_slice(body).ok()?;
-    let found = redaction.apply(&mut value);
-    (found >= hidden).then(|| value.to_string().into())
+    raw.request = taped.request.as_ref().map(|body| cut(body, limit, &mut raw.is_cut));
+    raw.response = taped.response.as_ref().map(|received| match received {
+        Received::Whole(body) => cut(body, limit, &mut raw.is_cut),
+        Received::Stream { text, is_cut } => {
+            raw.is_cut |= is_cut;
+            cut(text, limit, &mut raw.is_cut)
+        }
+    });
+    raw
 }
 
 /// As text of at most so many bytes.
@@ -138,59 +120,26 @@ mod tests {
         Redaction::of(pointers.iter().map(|pointer| pointer.parse().unwrap()).collect())
     }
 
-    fn taped(request: &Value, response: &Value) -> Taped {
-        Taped {
-            request: Some(request.to_string().into()),
-            response: Some(Received::Whole(response.to_string().into())),
-            spent: None,
-        }
-    }
-
     #[test]
     fn a_body_is_cut_between_characters_and_says_so() {
         let taped = Taped { request: Some("aéé".into()), ..Taped::default() };
         for (limit, text, is_cut) in [(5, "aéé", false), (4, "aé", true), (3, "aé", true)] {
-            let raw = raw(&taped, limit, &Redaction::default(), (0, 0), true);
+            let raw = raw(&taped, limit, &Redaction::default());
             assert_eq!((raw.request.as_deref(), raw.is_cut), (Some(text), is_cut), "{limit}");
         }
     }
 
     #[test]
-    fn a_body_that_hides_it_elsewhere_is_not_kept() {
-        let paths = redaction(&["/messages/*/content"]);
-        let own = json!({"messages": [{"content": "secret"}]});
-        let other = json!({"contents": [{"parts": [{"text": "secret"}]}]});
-        let answer = json!({"choices": []});
-        let client = request(Some(&own.to_string().into()), &paths);
-        assert_eq!(client.hidden, 1);
-        let kept = raw(&taped(&own, &answer), 1_000, &paths, (client.hidden, 0), true);
-        assert_eq!(kept.request.unwrap(), r#"{"messages":[{"content":"[redacted]"}]}"#);
-        assert!(kept.response.is_some());
-        let translated = raw(&taped(&other, &answer), 1_000, &paths, (client.hidden, 0), true);
-        assert_eq!(translated.request, None);
-    }
-
-    #[test]
-    fn an_answer_that_is_hidden_in_its_payload_is_not_kept_raw() {
-        let paths = redaction(&["/blocks/*/text"]);
-        let answer = json!({"choices": [{"message": {"content": "secret"}}]});
-        let of = |paths: &Redaction, answered| {
-            raw(&taped(&json!({}), &answer), 1_000, paths, (0, 1), answered).response
-        };
-        assert_eq!(of(&paths, true), None);
-        // A failed attempt's: there is no payload to compare it with.
-        assert_eq!(of(&paths, false), None);
-        let both = redaction(&["/blocks/*/text", "/choices/*/message/content"]);
-        assert!(!of(&both, true).unwrap().contains("secret"));
-    }
-
-    #[test]
-    fn a_stream_is_not_kept_where_something_is_to_be_hidden() {
-        let stream = Received::Stream { text: b"data: {}\n\n".to_vec(), is_cut: false };
-        let taped = Taped { response: Some(stream), ..Taped::default() };
-        let kept = raw(&taped, 100, &Redaction::default(), (0, 0), true);
-        assert_eq!(kept.response.as_deref(), Some("data: {}\n\n"));
-        assert_eq!(raw(&taped, 100, &redaction(&["/a"]), (0, 0), true).response, None);
+    fn no_raw_body_is_kept_where_something_is_to_be_hidden() {
+        let whole = Some(Received::Whole(json!({ "choices": [] }).to_string().into()));
+        let stream = Some(Received::Stream { text: b"data: {}\n\n".to_vec(), is_cut: false });
+        for response in [whole, stream] {
+            let taped = Taped { request: Some("{}".into()), response, ..Taped::default() };
+            let kept = raw(&taped, 100, &Redaction::default());
+            assert!(kept.request.is_some() && kept.response.is_some());
+            let kept = raw(&taped, 100, &redaction(&["/messages/*/content"]));
+            assert_eq!((kept.request, kept.response), (None, None));
+        }
     }
 
     #[test]

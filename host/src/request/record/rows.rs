@@ -28,6 +28,8 @@ pub(super) struct InferenceFields<'a> {
     pub(super) endpoint: Option<&'a str>,
     pub(super) outcome: &'static str,
     pub(super) episode_id: Option<Uuid>,
+    /// Before `tags`: stores that blank expired content look for it by its text.
+    pub(super) content: &'static str,
     pub(super) tags: &'a Tags,
     pub(super) response_id: Option<&'a str>,
     pub(super) trace_id: TraceId,
@@ -54,7 +56,6 @@ pub(super) struct InferenceFields<'a> {
     #[serde(skip_serializing_if = "<[Resumed]>::is_empty")]
     pub(super) resumed: &'a [Resumed],
     pub(super) error: Option<ErrorFields>,
-    pub(super) content: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) redacted: bool,
     pub(super) request: Option<&'a RawValue>,

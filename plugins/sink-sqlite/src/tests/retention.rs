@@ -45,14 +45,27 @@ fn rows_of_every_kind_go_with_their_tags_and_words() {
     let mut batch = vec![call("old", old), call("young", today() - 29 * DAY), call("new", today())];
     batch.extend(kinds.iter().map(|kind| row(*kind, kind.as_str(), "old", old, json!({}))));
     assert_eq!(store.take(&batch), Outcome::Ack);
-    for table in ["model_inference", "feedback", "decision", "plugin_event", "snapshot"] {
+    for table in ["model_inference", "feedback", "decision", "plugin_event"] {
         assert_eq!(count(&mut store, table), 0, "{table}");
     }
+    assert_eq!(count(&mut store, "snapshot"), 1, "it may be in use");
     assert_eq!(walk(&mut store, &no_filter(), Order::NewestFirst), ["new", "young"]);
     assert_eq!(count(&mut store, "inference_tag"), 2);
     assert_eq!(count(&mut store, "inference_text"), 2);
     let text = RowFilter { text: Some("secret".into()), ..no_filter() };
     assert_eq!(walk(&mut store, &text, Order::NewestFirst), ["new", "young"]);
+}
+
+#[test]
+fn a_store_without_inferences_forgets_too() {
+    let mut store = keeping(Some(30), None);
+    let old = today() - 31 * DAY;
+    let batch = [
+        row(RowKind::Feedback, "old", "i", old, json!({})),
+        row(RowKind::Feedback, "new", "i", today(), json!({})),
+    ];
+    assert_eq!(store.take(&batch), Outcome::Ack);
+    assert_eq!(count(&mut store, "feedback"), 1);
 }
 
 #[test]

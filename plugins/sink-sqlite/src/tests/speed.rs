@@ -52,7 +52,7 @@ fn figures() {
     let path = std::env::temp_dir().join(format!("sink-sqlite-speed-{}.db", std::process::id()));
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
-    connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    connection.pragma_update(None, "synchronous", "FULL").unwrap();
     let mut store = Store::over(Memory::over(connection), &settings()).unwrap();
     let mut spent = 0.0;
     for number in 0..batches {
