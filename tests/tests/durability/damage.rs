@@ -106,6 +106,6 @@ fn newest_segment(journal: &Path) -> PathBuf {
 }
 
 fn figure(line: &str, name: &str) -> Option<u64> {
-    let (_, rest) = line.split_once(&format!(" {name}: "))?;
-    rest.split([',', ' ']).next()?.parse().ok()
+    let (_, rest) = line.split_once(&format!(" {name}="))?;
+    rest.split(' ').next()?.parse().ok()
 }

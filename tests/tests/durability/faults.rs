@@ -76,7 +76,9 @@ fn any_failing_write_of_the_journal_loses_no_answered_call() {
         let clients = clients((number + CALLS_AFTER).div_ceil(CONNECTIONS));
         let run = Run { fault, number, calls: "pwrite64", files: &[], watched: &watched, clients };
         let came = run.expect_nothing_lost();
-        assert_eq!(came.hits, 1, "{run}");
+        // Strace counts by thread: that which starts tries the journal and writes the
+        // configuration's row, that which works writes the calls'.
+        assert!(matches!(came.hits, 1 | 2), "{run}: {}", came.hits);
     });
 }
 
@@ -134,7 +136,9 @@ fn disk_that_stays_full_costs_rows_that_are_counted_and_no_answer() {
         let missing = store.missing(&came.answered);
         assert_eq!(missing.len(), came.answered.len() - (number - 1), "{run}");
         let rows: u32 = missing.iter().map(|call| 1 + call.attempts).sum();
-        assert_eq!(came.counted, u64::from(rows), "{run}: each row is counted");
+        // The second write of the thread that starts is the configuration's row.
+        let own = u64::from(number <= 2);
+        assert_eq!(came.counted, u64::from(rows) + own, "{run}: each row is counted");
     }
 }
 
@@ -199,6 +203,11 @@ impl Run<'_> {
         let Ended { code, log } = ended;
         if self.fault == Fault::Kill {
             assert_eq!(*code, -9, "{self}: {log}");
+            return;
+        }
+        if self.files.is_empty() {
+            assert_eq!(*code, 1, "{self}: {log}");
+            assert!(log.contains("data/journal"), "{self}: the place is told: {log}");
             return;
         }
         assert_eq!(*code, MISCONFIGURED, "{self}: {log}");
