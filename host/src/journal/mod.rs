@@ -11,7 +11,8 @@
 //!   consumer goes on where it had acknowledged, after a crash a little before (cursors are
 //!   saved at most every 200 ms); `Row::id` tells repeated rows. No clock has a part in it.
 //! - The segments on disk never add up to more than `max_bytes`. What happens at the bound is
-//!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly.
+//!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly
+//!   (where the disk failed *and* power was lost, rows of appends that failed may count too).
 //! - Opening never fails because of what the files contain. Damage costs the records it
 //!   touches, no others, and is counted ([`Recovery`]).
 //!
