@@ -32,7 +32,8 @@ struct Kept {
 }
 
 /// The first is what the others are compared to.
-const KEPT: [Kept; 4] = [
+const KEPT: [Kept; 5] = [
+    Kept { name: "nothing", journal: "content = \"none\"", sinks: "" },
     Kept { name: "metadata", journal: "content = \"metadata\"", sinks: "" },
     Kept { name: "full", journal: "content = \"full\"", sinks: "" },
     Kept { name: "full, with a store", journal: "content = \"full\"", sinks: STORE },
