@@ -20,7 +20,7 @@ const CALLS: usize = 50_000;
 const BACKLOG_ROWS: u64 = 100_000;
 
 /// Until buffers, pools and the allocator have the size that this load needs.
-const WARM_UP_CALLS: usize = 4_000;
+const WARM_UP_CALLS: usize = 12_000;
 
 /// How far memory may go from where it was after the warm-up.
 const TOLERANCE_BYTES: u64 = 20 << 20;
@@ -42,11 +42,14 @@ fn clients(calls: usize) -> Clients<'static> {
 #[test]
 fn backlog_of_a_hundred_thousand_rows_costs_no_memory_and_comes_in_order() {
     let gateway = Gateway::start(&config());
+    let store = Store::open(&gateway.folder.path("torana.db"));
+    // Warm is who has had batches of full length in hand.
+    store.hold();
     let warm_up = clients(WARM_UP_CALLS).ask(gateway.address());
+    store.release();
     settle(&gateway);
     let before = gateway.resident_bytes();
 
-    let store = Store::open(&gateway.folder.path("torana.db"));
     store.hold();
     let started = Instant::now();
     let done = AtomicBool::new(false);
