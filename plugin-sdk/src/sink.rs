@@ -30,6 +30,7 @@
 //! ```
 
 pub mod receiver;
+pub mod words;
 
 use std::marker::PhantomData;
 

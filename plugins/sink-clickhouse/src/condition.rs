@@ -4,10 +4,10 @@
 //! Attempts and feedback are matched by the tags and metrics of their inference, which is
 //! looked up.
 
+use torana_plugin_sdk::sink::words::Words;
 use torana_plugin_sdk::sink::{Comparison, MetricFilter, QueryError, RowFilter, Table};
 
 use crate::statement::Statement;
-use crate::words::Words;
 
 /// Tags, and metrics, of one filter, as the contract says.
 const MOST_PAIRS: usize = 16;
@@ -86,9 +86,7 @@ fn text_condition(
         let message = "only inferences can be searched for text";
         return Err(QueryError::Unsupported(message.to_owned()));
     }
-    let mut words = Words::default();
-    words.add(text);
-    let words = words.into_vec();
+    let words = Words::of(text);
     if words.len() > MOST_WORDS {
         let message = format!("{} words, but a search has at most {MOST_WORDS}", words.len());
         return Err(QueryError::Unsupported(message));
@@ -97,7 +95,7 @@ fn text_condition(
     if words.is_empty() {
         return Ok("true".to_owned());
     }
-    Ok(format!("hasAll(words, {})", statement.words(&words)))
+    Ok(format!("hasAll(words, {})", statement.words(&words.sorted())))
 }
 
 /// Tags and metrics. Copies of an inference do not matter where only its id is asked for.

@@ -32,7 +32,6 @@ mod schema;
 mod server;
 mod statement;
 mod usage;
-mod words;
 mod write;
 
 const MIB: usize = 1 << 20;

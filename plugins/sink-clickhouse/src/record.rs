@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use torana_plugin_sdk::sink::words::Words;
 use torana_plugin_sdk::sink::{Row, RowKind};
 
 use crate::content::cut;
-use crate::words::Words;
 
 /// A row as it is inserted.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ fn inference(line: &mut Line, json: &str, members: &Members<'_>, content: Conten
     line.add("response_at", &response.at);
     let mut words = Words::default();
     said.into_iter().flatten().for_each(|said| words.add_json(content.of(said.get())));
-    line.add("words", &words.into_vec());
+    line.add("words", &words.sorted());
     line.add("tags", &members.tags());
     line.texts(members, &["dialect", "key", "function", "variant", "model", "endpoint", "outcome"]);
     line.texts(members, &["finish_reason", "content", "episode_id", "response_id", "snapshot"]);

@@ -39,7 +39,7 @@ impl Statement {
     }
 
     /// The placeholder of a list of words, each of letters and digits alone.
-    pub(crate) fn words(&mut self, words: &[String]) -> String {
+    pub(crate) fn words(&mut self, words: &[&str]) -> String {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         self.bind("Array(String)", format!("[{}]", quoted.join(",")))
     }

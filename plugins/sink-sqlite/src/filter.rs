@@ -5,9 +5,8 @@
 //! them): it walks the index by time either way, and stops at the end of the page.
 
 use torana_plugin_sdk::host::sql::Value;
+use torana_plugin_sdk::sink::words::Words;
 use torana_plugin_sdk::sink::{Comparison, MetricFilter, QueryError, RowFilter, Table};
-
-use crate::words::Words;
 
 /// As the contract says.
 const MAX_CONDITIONS: usize = 16;
@@ -178,7 +177,7 @@ impl Conditions {
             let message = format!("{} words, but a search has at most {MAX_WORDS}", words.len());
             return Err(QueryError::Unsupported(message));
         }
-        if words.len() > 0 {
+        if !words.is_empty() {
             let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             let place = self.bind(quoted.join(" AND "));
             self.push(format!(

@@ -24,7 +24,6 @@ mod record;
 mod retention;
 mod schema;
 mod usage;
-mod words;
 mod write;
 
 /// The sink's `settings` table.

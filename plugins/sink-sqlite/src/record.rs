@@ -13,9 +13,8 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use torana_plugin_sdk::host::sql::{Statement, Value};
 use torana_plugin_sdk::log;
+use torana_plugin_sdk::sink::words::Words;
 use torana_plugin_sdk::sink::{Row, RowKind};
-
-use crate::words::Words;
 
 /// JSON of more bytes is kept without its content: the host takes 8 MiB in one call, and up to
 /// 2 MiB of words go with the row.
@@ -265,11 +264,11 @@ fn feedback_columns(keys: &Keys<'_>, typed_id: Option<&str>) -> Columns {
 fn index(keys: &Keys<'_>) -> Option<Statement> {
     let mut words = Words::default();
     for part in [keys.request, keys.response].into_iter().flatten() {
-        words.collect(part);
+        words.add_json(part.get());
     }
     let sql = "INSERT INTO inference_text (rowid, words) \
                SELECT last_insert_rowid(), ?1 WHERE changes() = 1";
-    words.joined().map(|words| Statement::new(sql, vec![words.into()]))
+    (!words.is_empty()).then(|| Statement::new(sql, vec![words.joined().into()]))
 }
 
 /// The same text for every row of a table, so that it is prepared once.
