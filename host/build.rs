@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Beside `plugins/` itself, what the components are made of.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 8] = [
     "wit",
     "plugin-sdk/src",
     "plugin-sdk/wire/src",
+    "plugin-sdk/sql-store/src",
     "plugin-sdk/Cargo.toml",
     "plugin-sdk/wire/Cargo.toml",
+    "plugin-sdk/sql-store/Cargo.toml",
     "Cargo.lock",
 ];
 

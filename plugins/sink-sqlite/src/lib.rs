@@ -14,17 +14,13 @@ use torana_plugin_sdk::sink::{
     RowFilter, Sink, Table, UsageReport, UsageRequest,
 };
 
-use crate::retention::{Days, Retention};
+use torana_sql_store::retention::{Days, Retention};
+use torana_sql_store::{feedback, list, schema, usage, write};
 
-mod cursor;
-mod feedback;
-mod filter;
-mod list;
-mod record;
-mod retention;
-mod schema;
-mod usage;
-mod write;
+use crate::engine::Sqlite;
+
+mod engine;
+mod tables;
 
 /// The sink's `settings` table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -42,14 +38,15 @@ struct Settings {
 }
 
 struct Store<D> {
-    database: D,
+    database: Sqlite<D>,
     retention: Retention,
 }
 
 impl<D: Database> Store<D> {
-    fn over(mut database: D, settings: &Settings) -> Result<Self, SettingsError> {
+    fn over(database: D, settings: &Settings) -> Result<Self, SettingsError> {
         let days = Days::of(settings.inference_days, settings.content_days)?;
-        match schema::migrate(&mut database) {
+        let mut database = Sqlite(database);
+        match schema::migrate(&mut database, &tables::schema()) {
             Ok(()) => Ok(Self { database, retention: Retention::new(days) }),
             Err(error) => {
                 let message = format!("cannot use {:?} as a store: {error}", settings.path);

@@ -8,7 +8,7 @@ use torana_plugin_sdk::sink::{Order, RowKind};
 
 use self::memory::Memory;
 use super::*;
-use crate::cursor::Cursor;
+use torana_sql_store::cursor::Cursor;
 
 mod document;
 mod large;
@@ -158,7 +158,7 @@ fn rows_that_can_never_be_taken_are_rejected_and_the_others_kept() {
     let mut store = store();
     let sql = "CREATE TRIGGER refuse BEFORE INSERT ON inference WHEN NEW.id = 'bad'
                BEGIN SELECT RAISE(ABORT, 'refused'); END";
-    store.database.connection.execute_batch(sql).unwrap();
+    store.database.0.connection.execute_batch(sql).unwrap();
     let batch = [
         inference("a", 1, json!({})),
         inference("bad", 2, json!({})),
@@ -185,11 +185,11 @@ fn held_or_full_database_asks_for_a_retry_also_half_way() {
         vec![Error::Storage("disk full".into())],
         vec![Error::Busy, Error::TooLarge],
     ] {
-        store.database.failures = failures;
+        store.database.0.failures = failures;
         assert!(matches!(write(&mut store, &batch), Outcome::Retry(1_000)));
         assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(0));
     }
-    store.database.failures = vec![Error::TooLarge];
+    store.database.0.failures = vec![Error::TooLarge];
     assert_eq!(write(&mut store, &batch), Outcome::Ack, "one at a time they fit");
     assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(2));
 }
@@ -318,12 +318,12 @@ fn inference_comes_with_its_attempts_in_order() {
 fn opening_again_keeps_the_rows_and_a_newer_store_is_refused() {
     let mut first = store();
     assert_eq!(write(&mut first, &[inference("a", 1, json!({}))]), Outcome::Ack);
-    let mut again = Store::over(first.database, &settings()).unwrap();
+    let mut again = Store::over(first.database.0, &settings()).unwrap();
     assert_eq!(cell(&mut again, "SELECT count(*) FROM inference"), Value::Integer(1));
     assert_eq!(cell(&mut again, "SELECT count(*) FROM torana_migration"), Value::Integer(2));
     let newer = "INSERT INTO torana_migration VALUES (99, 0)";
-    again.database.connection.execute(newer, []).unwrap();
-    let error = Store::over(again.database, &settings()).err().unwrap();
+    again.database.0.connection.execute(newer, []).unwrap();
+    let error = Store::over(again.database.0, &settings()).err().unwrap();
     assert_eq!(error.pointer, "/path");
     assert!(error.message.contains("version 99"), "{error}");
 }
@@ -341,13 +341,10 @@ fn listing_walks_an_index_instead_of_sorting() {
         ("by_function", RowFilter { function: Some("f".into()), ..no_filter() }),
         ("by_episode", RowFilter { episode_id: Some("e".into()), ..no_filter() }),
     ] {
-        let conditions = filter::Conditions::of(Table::Inference, &filter).unwrap();
-        let sql = format!(
-            "EXPLAIN QUERY PLAN SELECT time_unix_ms, id, number FROM inference {} \
-             ORDER BY time_unix_ms DESC, id DESC LIMIT 5",
-            conditions.clause()
-        );
-        let plan = store.database.query(&Statement::new(sql, conditions.parameters)).unwrap().rows;
+        let (table, order) = (Table::Inference, Order::NewestFirst);
+        let mut listing = list::keys_of(&store.database, table, &filter, order, None, 5).unwrap();
+        listing.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let plan = store.database.query(&listing).unwrap().rows;
         let plan = format!("{plan:?}");
         assert!(plan.contains(condition) && !plan.contains("TEMP B-TREE"), "{plan}");
     }

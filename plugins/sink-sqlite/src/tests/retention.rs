@@ -165,7 +165,7 @@ fn retention_that_fails_does_not_fail_the_write() {
     let mut store = keeping(Some(1), None);
     let sql = "CREATE TRIGGER keep BEFORE DELETE ON inference
                BEGIN SELECT RAISE(ABORT, 'not today'); END";
-    store.database.connection.execute_batch(sql).unwrap();
+    store.database.0.connection.execute_batch(sql).unwrap();
     let batch = [call("old", today() - 9 * DAY), call("new", today())];
     assert_eq!(store.take(&batch), Outcome::Ack);
     assert_eq!(count(&mut store, "inference"), 2);

@@ -89,6 +89,7 @@ fn rows_are_still_found_after_the_file_was_compacted() {
     assert_eq!(write(&mut store, &calls), Outcome::Ack);
     store
         .database
+        .0
         .connection
         .execute_batch("DELETE FROM inference WHERE id < '5'; VACUUM")
         .unwrap();

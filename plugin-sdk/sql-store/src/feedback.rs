@@ -1,8 +1,9 @@
 //! What a metric says of each variant: count, mean and variance of its last values.
 
-use torana_plugin_sdk::host::sql::{Database, Statement, Value};
+use torana_plugin_sdk::host::sql::{Statement, Value};
 use torana_plugin_sdk::sink::{FeedbackRequest, FeedbackRow, QueryError};
 
+use crate::engine::Engine;
 use crate::filter::Conditions;
 use crate::list::{foreign, unavailable};
 
@@ -15,11 +16,11 @@ const MAX_GROUPS: u32 = 10_000;
 /// # Errors
 ///
 /// A database that does not answer.
-pub(crate) fn statistics(
-    database: &mut impl Database,
+pub fn statistics(
+    engine: &mut impl Engine,
     request: &FeedbackRequest,
 ) -> Result<Vec<FeedbackRow>, QueryError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = Conditions::new(engine);
     let metric = conditions.bind(request.metric.as_str());
     conditions.push(format!("metric = {metric} AND value IS NOT NULL"));
     if let Some(function) = &request.function {
@@ -33,40 +34,43 @@ pub(crate) fn statistics(
             SELECT function, variant, value, row_number() OVER (
                 PARTITION BY target, coalesce(target_id, id)
                 ORDER BY time_unix_ms DESC, id DESC) AS place
-            FROM feedback {}),
+            FROM {feedback} {clause}),
         centred AS (
             SELECT function, variant, value,
                 avg(value) OVER (PARTITION BY function, variant) AS mean
             FROM ranked WHERE place = 1)
         SELECT function, variant, count(*), avg(value),
-            iif(count(*) > 1, total((value - mean) * (value - mean)) / (count(*) - 1), 0.0)
-        FROM centred GROUP BY function, variant ORDER BY function, variant LIMIT {MAX_GROUPS}",
-        conditions.clause()
+            CASE WHEN count(*) > 1
+                THEN sum((value - mean) * (value - mean)) / (count(*) - 1) ELSE 0.0 END
+        FROM centred GROUP BY function, variant
+        ORDER BY function NULLS FIRST, variant NULLS FIRST LIMIT {MAX_GROUPS}",
+        feedback = engine.table("feedback"),
+        clause = conditions.clause(),
     );
-    let rows = database.query(&Statement::new(sql, conditions.parameters));
-    let rows = rows.map_err(|error| unavailable(&error))?.rows;
-    rows.into_iter().map(row).collect()
+    let statement = Statement::new(sql, conditions.parameters);
+    let rows = engine.query(&statement).map_err(|error| unavailable(&error))?.rows;
+    rows.into_iter().map(|values| row(engine, values)).collect()
 }
 
-fn row(row: Vec<Value>) -> Result<FeedbackRow, QueryError> {
+fn row(engine: &impl Engine, row: Vec<Value>) -> Result<FeedbackRow, QueryError> {
     let Ok([function, variant, Value::Integer(count), Value::Real(mean), Value::Real(variance)]) =
         <[Value; 5]>::try_from(row)
     else {
         return Err(foreign());
     };
     Ok(FeedbackRow {
-        function: name(function)?,
-        variant: name(variant)?,
+        function: name(engine, function)?,
+        variant: name(engine, variant)?,
         count: u64::try_from(count).map_err(|_| foreign())?,
         mean,
         variance,
     })
 }
 
-fn name(value: Value) -> Result<Option<String>, QueryError> {
+fn name(engine: &impl Engine, value: Value) -> Result<Option<String>, QueryError> {
     match value {
         Value::Null => Ok(None),
-        Value::Text(name) => Ok(Some(name)),
+        Value::Text(name) => Ok(Some(engine.restored(name))),
         _ => Err(foreign()),
     }
 }

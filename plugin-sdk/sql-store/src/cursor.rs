@@ -10,16 +10,16 @@ const MAX_ID: usize = 64;
 
 /// The last row of a page.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Cursor {
-    pub(crate) order: Order,
-    pub(crate) table: Table,
-    pub(crate) time_unix_ms: i64,
-    pub(crate) id: String,
+pub struct Cursor {
+    pub order: Order,
+    pub table: Table,
+    pub time_unix_ms: i64,
+    pub id: String,
 }
 
 impl Cursor {
     /// What the caller hands back.
-    pub(crate) fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let order = match self.order {
             Order::NewestFirst => 'n',
             Order::OldestFirst => 'o',
@@ -36,7 +36,7 @@ impl Cursor {
     }
 
     /// None for what [`Cursor::encode`] cannot have written.
-    pub(crate) fn decode(cursor: &str) -> Option<Self> {
+    pub fn decode(cursor: &str) -> Option<Self> {
         let mut letters = cursor.chars();
         let order = match letters.next()? {
             'n' => Order::NewestFirst,

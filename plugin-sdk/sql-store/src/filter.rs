@@ -1,12 +1,12 @@
 //! From a filter to the conditions of a statement. What a table does not have matches nothing.
 //!
-//! Values are always bound, never written into the text. Tags and words of inferences are
-//! looked up beside the table and not through it (`+` keeps the planner from driving by
-//! them): it walks the index by time either way, and stops at the end of the page.
+//! Values are always bound, never written into the text.
 
 use torana_plugin_sdk::host::sql::Value;
 use torana_plugin_sdk::sink::words::Words;
 use torana_plugin_sdk::sink::{Comparison, MetricFilter, QueryError, RowFilter, Table};
+
+use crate::engine::Engine;
 
 /// As the contract says.
 const MAX_CONDITIONS: usize = 16;
@@ -14,7 +14,7 @@ const MAX_CONDITIONS: usize = 16;
 const MAX_WORDS: usize = 64;
 
 /// The name of a table in the database.
-pub(crate) fn name(table: Table) -> &'static str {
+pub fn name(table: Table) -> &'static str {
     match table {
         Table::Inference => "inference",
         Table::ModelInference => "model_inference",
@@ -26,22 +26,27 @@ pub(crate) fn name(table: Table) -> &'static str {
 }
 
 /// Conditions that must all hold, with what is bound to their places.
-#[derive(Debug, Default)]
-pub(crate) struct Conditions {
+pub(crate) struct Conditions<'a, E> {
+    engine: &'a E,
     conditions: Vec<String>,
     pub(crate) parameters: Vec<Value>,
 }
 
-impl Conditions {
+impl<'a, E: Engine> Conditions<'a, E> {
+    /// None yet: everything passes.
+    pub(crate) fn new(engine: &'a E) -> Self {
+        Self { engine, conditions: Vec::new(), parameters: Vec::new() }
+    }
+
     /// # Errors
     ///
     /// More tags, metrics or words than a question may have; words of rows that have none.
-    pub(crate) fn of(table: Table, filter: &RowFilter) -> Result<Self, QueryError> {
+    pub(crate) fn of(engine: &'a E, table: Table, filter: &RowFilter) -> Result<Self, QueryError> {
         if filter.tags.len().max(filter.metrics.len()) > MAX_CONDITIONS {
             let most = format!("more than {MAX_CONDITIONS} tags or metrics in one filter");
             return Err(QueryError::Unsupported(most));
         }
-        let mut conditions = Self::default();
+        let mut conditions = Self::new(engine);
         conditions.times(filter.since_unix_ms, filter.until_unix_ms);
         conditions.columns(table, filter);
         match table {
@@ -65,8 +70,12 @@ impl Conditions {
 
     /// Its place in the statement.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.parameters.push(value.into());
-        format!("?{}", self.parameters.len())
+        let value = match value.into() {
+            Value::Text(text) => self.engine.stored(&text).as_ref().into(),
+            other => other,
+        };
+        self.parameters.push(value);
+        self.engine.place(self.parameters.len())
     }
 
     /// At or after the first, before the second.
@@ -105,7 +114,7 @@ impl Conditions {
                 None => {}
                 Some(value) if is_there => {
                     let place = self.bind(value.as_str());
-                    self.push(format!("{column} = {place}"));
+                    self.push(self.engine.is(column, &place));
                 }
                 Some(_) => self.push("FALSE"),
             }
@@ -113,14 +122,7 @@ impl Conditions {
     }
 
     fn of_inferences(&mut self, filter: &RowFilter) {
-        for (name, value) in &filter.tags {
-            let (name, value) = (self.bind(name.as_str()), self.bind(value.as_str()));
-            self.push(format!(
-                "+number IN (SELECT number FROM inference_tag WHERE name = {name} AND value = {value})"
-            ));
-        }
-        for metric in &filter.metrics {
-            let condition = self.metric("inference", metric);
+        for condition in self.tags_and_metrics("inference", filter) {
             self.push(condition);
         }
     }
@@ -130,18 +132,21 @@ impl Conditions {
             return;
         }
         let mut those = vec![format!("call.id = {}.inference_id", name(table))];
+        those.extend(self.tags_and_metrics("call", filter));
+        let (inference, those) = (self.engine.table("inference"), those.join(" AND "));
+        self.push(format!("EXISTS (SELECT 1 FROM {inference} AS call WHERE {those})"));
+    }
+
+    fn tags_and_metrics(&mut self, call: &str, filter: &RowFilter) -> Vec<String> {
+        let mut conditions = Vec::new();
         for (name, value) in &filter.tags {
             let (name, value) = (self.bind(name.as_str()), self.bind(value.as_str()));
-            those.push(format!(
-                "EXISTS (SELECT 1 FROM inference_tag AS tag WHERE tag.name = {name} \
-                 AND tag.value = {value} AND tag.number = call.number)"
-            ));
+            conditions.push(self.engine.is_tagged(call, &name, &value));
         }
         for metric in &filter.metrics {
-            those.push(self.metric("call", metric));
+            conditions.push(self.metric(call, metric));
         }
-        let those = those.join(" AND ");
-        self.push(format!("EXISTS (SELECT 1 FROM inference AS call WHERE {those})"));
+        conditions
     }
 
     /// The last value on the inference, or else on its episode. A last value that is no number
@@ -156,17 +161,17 @@ impl Conditions {
         };
         let (metric, value) = (self.bind(filter.metric.as_str()), self.bind(filter.value));
         format!(
-            "(SELECT said.value FROM feedback AS said \
+            "(SELECT said.value FROM {feedback} AS said \
              WHERE said.target_id IN ({inference}.id, {inference}.episode_id) \
              AND said.metric = {metric} \
-             AND said.target_id IS iif(said.target = 'inference', {inference}.id, \
-                                       {inference}.episode_id) \
+             AND said.target_id = CASE said.target WHEN 'inference' THEN {inference}.id \
+                                  ELSE {inference}.episode_id END \
              ORDER BY said.target = 'inference' DESC, said.time_unix_ms DESC, said.id DESC \
-             LIMIT 1) {comparison} {value}"
+             LIMIT 1) {comparison} {value}",
+            feedback = self.engine.table("feedback"),
         )
     }
 
-    /// Every word is quoted, so that none is an operator; words have no quotes of their own.
     fn words(&mut self, table: Table, text: &str) -> Result<(), QueryError> {
         if table != Table::Inference {
             let message = "only inferences are found by the words of their text";
@@ -178,11 +183,8 @@ impl Conditions {
             return Err(QueryError::Unsupported(message));
         }
         if !words.is_empty() {
-            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            let place = self.bind(quoted.join(" AND "));
-            self.push(format!(
-                "+number IN (SELECT rowid FROM inference_text WHERE inference_text MATCH {place})"
-            ));
+            let place = self.bind(self.engine.sought(&words));
+            self.push(self.engine.has_words(&place));
         }
         Ok(())
     }

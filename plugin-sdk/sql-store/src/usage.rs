@@ -4,12 +4,14 @@
 //! of its start and names, which no two share; counts come as a JSON array too, so that the
 //! largest report stays within the values that the host hands over at once.
 
-use torana_plugin_sdk::host::sql::{Database, Statement, Value};
-use torana_plugin_sdk::sink::{Dimension, QueryError, Spread, UsageReport, UsageRequest, UsageRow};
+use torana_plugin_sdk::host::sql::{Statement, Value};
+use torana_plugin_sdk::sink::{
+    Dimension, QueryError, Spread, Table, UsageReport, UsageRequest, UsageRow,
+};
 
+use crate::engine::Engine;
 use crate::filter::{self, Conditions};
 use crate::list::{foreign, unavailable};
-use torana_plugin_sdk::sink::Table;
 
 const MAX_GROUPS: u32 = 10_000;
 /// Finer buckets are no statistics any more.
@@ -21,10 +23,7 @@ const MIN_INTERVAL_MS: u64 = 1_000;
 ///
 /// Another table than the two that have usage; a filter that the table cannot be asked with;
 /// a database that does not answer.
-pub(crate) fn report(
-    database: &mut impl Database,
-    request: &UsageRequest,
-) -> Result<UsageReport, QueryError> {
+pub fn report(engine: &mut impl Engine, request: &UsageRequest) -> Result<UsageReport, QueryError> {
     if !matches!(request.of, Table::Inference | Table::ModelInference) {
         let message = format!("{} has no usage", filter::name(request.of));
         return Err(QueryError::Unsupported(message));
@@ -34,15 +33,19 @@ pub(crate) fn report(
         return Err(QueryError::Unsupported(message));
     }
     let limit = request.limit.clamp(1, MAX_GROUPS);
-    let statement = statement(request, limit)?;
-    let rows = database.query(&statement).map_err(|error| unavailable(&error))?.rows;
+    let statement = statement(engine, request, limit)?;
+    let rows = engine.query(&statement).map_err(|error| unavailable(&error))?.rows;
     let truncated = rows.len() > limit as usize;
-    let rows = rows.into_iter().take(limit as usize).map(row);
+    let rows = rows.into_iter().take(limit as usize).map(|values| row(engine, values));
     Ok(UsageReport { rows: rows.collect::<Result<_, _>>()?, truncated })
 }
 
-fn statement(request: &UsageRequest, limit: u32) -> Result<Statement, QueryError> {
-    let mut conditions = Conditions::of(request.of, &request.filter)?;
+fn statement(
+    engine: &impl Engine,
+    request: &UsageRequest,
+    limit: u32,
+) -> Result<Statement, QueryError> {
+    let mut conditions = Conditions::of(engine, request.of, &request.filter)?;
     let start = match request.interval_ms {
         // Times are not negative, and so the remainder is not either.
         Some(interval) => {
@@ -57,7 +60,13 @@ fn statement(request: &UsageRequest, limit: u32) -> Result<Statement, QueryError
         picked.push(format!("{} AS name_{place}", column(request.of, *dimension)));
         group.push(format!("name_{place}"));
     }
+    let by = |table: &str| {
+        let column = |name: &String| format!("{table}{name} NULLS FIRST");
+        group.iter().map(column).collect::<Vec<_>>().join(", ")
+    };
+    let (order, ordered) = (by(""), by("sums."));
     let (picked, group) = (picked.join(", "), group.join(", "));
+    let name = engine.json_array(&group);
     let limit = conditions.bind(i64::from(limit) + 1);
     let sql = format!(
         "WITH picked AS MATERIALIZED (
@@ -65,11 +74,9 @@ fn statement(request: &UsageRequest, limit: u32) -> Result<Statement, QueryError
                 output_tokens, reasoning_tokens, cost_usd, unpriced, ttft_ms, total_ms
             FROM {table} {clause}),
         sums AS MATERIALIZED (
-            SELECT {group}, json_array({group}) AS name, json_array(
-                count(*), sum(outcome IS 'ok'), sum(outcome IS 'error'),
-                sum(outcome IS 'cancelled'), {input}, {cached}, {cache_write}, {output},
-                {reasoning}, sum(unpriced)) AS counts, total(cost_usd) AS cost_usd
-            FROM picked GROUP BY {group} ORDER BY {group} LIMIT {limit}),
+            SELECT {group}, {name} AS name, {counts} AS counts,
+                coalesce(sum(cost_usd), 0.0) AS cost_usd
+            FROM picked GROUP BY {group} ORDER BY {order} LIMIT {limit}),
         ttft AS MATERIALIZED ({ttft}),
         whole AS MATERIALIZED ({whole})
         SELECT sums.name, sums.counts, sums.cost_usd, ttft.mean, ttft.p50, ttft.p95,
@@ -77,16 +84,11 @@ fn statement(request: &UsageRequest, limit: u32) -> Result<Statement, QueryError
         FROM sums LEFT JOIN ttft ON ttft.name = sums.name
         LEFT JOIN whole ON whole.name = sums.name
         ORDER BY {ordered}",
-        table = filter::name(request.of),
+        table = engine.table(filter::name(request.of)),
         clause = conditions.clause(),
-        input = tokens("input_tokens"),
-        cached = tokens("cached_input_tokens"),
-        cache_write = tokens("cache_write_tokens"),
-        output = tokens("output_tokens"),
-        reasoning = tokens("reasoning_tokens"),
-        ttft = spread(&group, "ttft_ms"),
-        whole = spread(&group, "total_ms"),
-        ordered = group.split(", ").map(|it| format!("sums.{it}")).collect::<Vec<_>>().join(", "),
+        counts = engine.json_array(&counts(engine)),
+        ttft = spread(&name, &group, "ttft_ms"),
+        whole = spread(&name, &group, "total_ms"),
     );
     Ok(Statement::new(sql, conditions.parameters))
 }
@@ -105,35 +107,47 @@ fn column(of: Table, dimension: Dimension) -> &'static str {
     }
 }
 
-/// `sum` fails where whole numbers run over, and one provider's nonsense would make every
-/// report fail; `total` is exact up to 2^53.
-fn tokens(column: &str) -> String {
-    format!("CAST(total({column}) AS INTEGER)")
+fn counts(engine: &impl Engine) -> String {
+    let mut counts = vec!["count(*)".to_owned()];
+    for outcome in ["ok", "error", "cancelled"] {
+        counts.push(format!("count(*) FILTER (WHERE outcome = '{outcome}')"));
+    }
+    for column in [
+        "input_tokens",
+        "cached_input_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+    ] {
+        counts.push(engine.whole_sum(column));
+    }
+    counts.push("count(*) FILTER (WHERE unpriced)".to_owned());
+    counts.join(", ")
 }
 
 /// Mean and percentiles of each group: the value at position floor(p × n), counted from 0.
-fn spread(group: &str, column: &str) -> String {
+fn spread(name: &str, group: &str, column: &str) -> String {
     format!(
-        "SELECT json_array({group}) AS name, avg(value) AS mean,
-            max(iif(position = count * 50 / 100, value, NULL)) AS p50,
-            max(iif(position = count * 95 / 100, value, NULL)) AS p95
+        "SELECT {name} AS name, avg(value) AS mean,
+            max(value) FILTER (WHERE place = rows * 50 / 100) AS p50,
+            max(value) FILTER (WHERE place = rows * 95 / 100) AS p95
         FROM (
             SELECT {group}, {column} AS value,
-                row_number() OVER (PARTITION BY {group} ORDER BY {column}) - 1 AS position,
-                count(*) OVER (PARTITION BY {group}) AS count
-            FROM picked WHERE outcome = 'ok' AND {column} IS NOT NULL)
+                row_number() OVER (PARTITION BY {group} ORDER BY {column}) - 1 AS place,
+                count(*) OVER (PARTITION BY {group}) AS rows
+            FROM picked WHERE outcome = 'ok' AND {column} IS NOT NULL) AS ranked
         GROUP BY {group}"
     )
 }
 
-fn row(row: Vec<Value>) -> Result<UsageRow, QueryError> {
+fn row(engine: &impl Engine, row: Vec<Value>) -> Result<UsageRow, QueryError> {
     let mut values = row.into_iter();
     let (Some(Value::Text(name)), Some(Value::Text(counts)), Some(Value::Real(cost_usd))) =
         (values.next(), values.next(), values.next())
     else {
         return Err(foreign());
     };
-    let (start_unix_ms, group) = group(&name).ok_or_else(foreign)?;
+    let (start_unix_ms, group) = group(engine, &name).ok_or_else(foreign)?;
     let [
         rows,
         ok,
@@ -166,13 +180,14 @@ fn row(row: Vec<Value>) -> Result<UsageRow, QueryError> {
 }
 
 /// `[start, name, …]`
-fn group(name: &str) -> Option<(Option<u64>, Vec<Option<String>>)> {
+fn group(engine: &impl Engine, name: &str) -> Option<(Option<u64>, Vec<Option<String>>)> {
     let mut names: Vec<serde_json::Value> = serde_json::from_str(name).ok()?;
     if names.is_empty() {
         return None;
     }
     let start = names.remove(0).as_u64();
-    Some((start, names.iter().map(|name| name.as_str().map(str::to_owned)).collect()))
+    let restored = |name: &serde_json::Value| Some(engine.restored(name.as_str()?.to_owned()));
+    Some((start, names.iter().map(restored).collect()))
 }
 
 fn three(values: &mut impl Iterator<Item = Value>) -> Option<Spread> {

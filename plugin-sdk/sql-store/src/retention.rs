@@ -8,11 +8,12 @@
 //! a clock that jumps ahead deletes nothing before rows of that time come in, and one row of
 //! the far future deletes nothing at all. A clock that goes back makes everything younger.
 
-use torana_plugin_sdk::host::sql::{Database, Error, Statement, Value};
+use torana_plugin_sdk::host::sql::{Error, Statement, Value};
 use torana_plugin_sdk::sink::Row;
 use torana_plugin_sdk::{SettingsError, log};
 
-use crate::schema;
+use crate::engine::Engine;
+use crate::{list, members, record, schema};
 
 /// Rows of one step; a batch has at most 500.
 const STEP_ROWS: u64 = 1_000;
@@ -28,7 +29,7 @@ const TABLES: [&str; 5] = ["inference", "model_inference", "feedback", "decision
 
 /// `settings.inference_days` and `settings.content_days`; absent: for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Days {
+pub struct Days {
     inference_days: Option<i64>,
     content_days: Option<i64>,
 }
@@ -37,7 +38,7 @@ impl Days {
     /// # Errors
     ///
     /// A figure that is no number of days.
-    pub(crate) fn of(
+    pub fn of(
         inference_days: Option<i64>,
         content_days: Option<i64>,
     ) -> Result<Self, SettingsError> {
@@ -54,19 +55,19 @@ impl Days {
 
 /// What is to be kept, and when it was last seen to.
 #[derive(Debug, Default)]
-pub(crate) struct Retention {
+pub struct Retention {
     days: Days,
     /// Time of the rows after which nothing was left to do.
     idle_since_unix_ms: Option<u64>,
 }
 
 impl Retention {
-    pub(crate) fn new(days: Days) -> Self {
+    pub fn new(days: Days) -> Self {
         Self { days, idle_since_unix_ms: None }
     }
 
     /// One step, if it is time. What fails is done by a later one.
-    pub(crate) fn after(&mut self, database: &mut impl Database, batch: &[Row]) {
+    pub fn after(&mut self, engine: &mut impl Engine, batch: &[Row]) {
         if self.days == Days::default() {
             return;
         }
@@ -74,7 +75,7 @@ impl Retention {
         if self.idle_since_unix_ms.is_some_and(|idle| idle.abs_diff(time) < PAUSE_MS) {
             return;
         }
-        match self.step(database) {
+        match self.step(engine) {
             Ok(is_done) => self.idle_since_unix_ms = is_done.then_some(time),
             Err(error) => {
                 log::warn!("old rows could not be removed: {}", schema::words(&error));
@@ -84,13 +85,13 @@ impl Retention {
     }
 
     /// Whether nothing is left to do.
-    fn step(&self, database: &mut impl Database) -> Result<bool, Error> {
-        let Some(now) = now(database)? else { return Ok(true) };
+    fn step(&self, engine: &mut impl Engine) -> Result<bool, Error> {
+        let Some(now) = now(engine)? else { return Ok(true) };
         let before = |days: i64| now.saturating_sub(days.saturating_mul(DAY_MS));
         let mut left = STEP_ROWS;
         if let Some(days) = self.days.inference_days {
             for table in TABLES {
-                left = left.saturating_sub(delete(database, table, before(days), left)?);
+                left = left.saturating_sub(delete(engine, table, before(days), left)?);
             }
         }
         if left == 0 {
@@ -99,7 +100,7 @@ impl Retention {
         let mut left = STEP_CONTENTS.min(left);
         if let Some(days) = self.days.content_days {
             for table in ["inference", "model_inference"] {
-                left = left.saturating_sub(empty(database, table, before(days), left)?);
+                left = left.saturating_sub(empty(engine, table, before(days), left)?);
             }
         }
         Ok(left > 0)
@@ -107,48 +108,62 @@ impl Retention {
 }
 
 /// None: nothing that ages is there yet.
-fn now(database: &mut impl Database) -> Result<Option<i64>, Error> {
-    let newest = TABLES.map(|table| format!("SELECT max(time_unix_ms) AS newest FROM {table}"));
+fn now<E: Engine>(engine: &mut E) -> Result<Option<i64>, Error> {
+    let newest = |table| format!("SELECT max(time_unix_ms) AS newest FROM {}", engine.table(table));
     let sql = format!(
-        "SELECT min(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), max(newest)) FROM ({})",
-        newest.join(" UNION ALL ")
+        "SELECT {}, max(newest) FROM ({}) AS tables",
+        E::NOW_UNIX_MS,
+        TABLES.map(newest).join(" UNION ALL ")
     );
-    let rows = database.query(&Statement::new(sql, vec![]))?.rows;
-    Ok(match rows.first().and_then(|row| row.first()) {
-        Some(Value::Integer(now)) => Some(*now),
+    let rows = engine.query(&Statement::new(sql, vec![]))?.rows;
+    Ok(match rows.first().map(Vec::as_slice) {
+        Some([Value::Integer(now), Value::Integer(newest)]) => Some(*now.min(newest)),
         _ => None,
     })
 }
 
-/// Tags and words go with their inference, by the schema's triggers.
-fn delete(database: &mut impl Database, table: &str, before: i64, most: u64) -> Result<u64, Error> {
+/// Tags and words go with their inference.
+fn delete(engine: &mut impl Engine, table: &str, before: i64, most: u64) -> Result<u64, Error> {
+    let (first, second) = (engine.place(1), engine.place(2));
+    let table = engine.table(table);
     let sql = format!(
         "DELETE FROM {table} WHERE number IN (
-            SELECT number FROM {table} WHERE time_unix_ms < ?1 ORDER BY time_unix_ms, id LIMIT ?2)"
+            SELECT number FROM {table} WHERE time_unix_ms < {first}
+            ORDER BY time_unix_ms, id LIMIT {second})"
     );
-    changed(database, Statement::new(sql, vec![before.into(), most.into()]))
+    let changed = engine.execute(&[Statement::new(sql, vec![before.into(), most.into()])])?;
+    Ok(changed.first().copied().unwrap_or(0))
 }
 
-/// Takes the content out of the oldest rows that still have some. JSON that SQLite cannot
-/// read (it is nested beyond 1,000 levels) goes altogether, rather than stay for ever.
-fn empty(database: &mut impl Database, table: &str, before: i64, most: u64) -> Result<u64, Error> {
-    let (content, marked) = match table {
-        "inference" => (["request", "response"], ", '$.content', 'metadata'"),
-        _ => (["raw_request", "raw_response"], ""),
-    };
-    let [first, second] = content;
-    let emptied = format!("json_replace(json, '$.{first}', NULL, '$.{second}', NULL)");
-    let emptied = if marked.is_empty() { emptied } else { format!("json_set({emptied}{marked})") };
+/// Takes the content out of the oldest rows that still have some: as much of it as the host
+/// hands over at once. Says of how many rows; `most` where there may be more.
+fn empty<E: Engine>(engine: &mut E, table: &str, before: i64, most: u64) -> Result<u64, Error> {
+    let (first, second) = (engine.place(1), engine.place(2));
     let sql = format!(
-        "UPDATE {table} SET content = 'metadata', json = iif(json_valid(json), {emptied},
-            json_object('id', id, 'time_unix_ms', time_unix_ms, 'content', 'metadata'))
-        WHERE number IN (
-            SELECT number FROM {table} WHERE content = 'full' AND time_unix_ms < ?1
-            ORDER BY time_unix_ms LIMIT ?2)"
+        "SELECT {} FROM {} WHERE content = 'full' AND time_unix_ms < {first}
+        ORDER BY time_unix_ms LIMIT {second}",
+        list::KEY,
+        engine.table(table),
     );
-    changed(database, Statement::new(sql, vec![before.into(), most.into()]))
-}
-
-fn changed(database: &mut impl Database, statement: Statement) -> Result<u64, Error> {
-    Ok(database.execute(&[statement])?.first().copied().unwrap_or(0))
+    let mut keys = list::keys(engine, &Statement::new(sql, vec![before.into(), most.into()]))?;
+    let found = keys.len();
+    keys.truncate(list::fitting(&keys));
+    let (marks, words): (&[_], _) = match table {
+        "inference" => (&[record::WITHOUT_CONTENT], E::FORGET_WORDS),
+        _ => (&[], ""),
+    };
+    let sql = format!(
+        "UPDATE {} SET content = 'metadata', json = {second}{words} WHERE number = {first}",
+        engine.table(table)
+    );
+    let statement = |(number, json): (i64, String)| {
+        // What cannot be read goes altogether, rather than stay for ever.
+        let emptied = members::changed(&json, &record::CONTENT, marks)
+            .unwrap_or_else(|_| "{\"content\":\"metadata\"}".to_owned());
+        Statement::new(&*sql, vec![number.into(), emptied.into()])
+    };
+    let documents = list::documents(engine, table, &keys)?;
+    let statements: Vec<_> = documents.into_iter().map(statement).collect();
+    engine.execute(&statements)?;
+    Ok(if keys.len() < found { most } else { found as u64 })
 }

@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
-use torana_plugin_sdk::host::sql::{Database, Error, Statement, Value};
+use torana_plugin_sdk::host::sql::{Error, Statement, Value};
 use torana_plugin_sdk::log;
 use torana_plugin_sdk::sink::{Outcome, Rejection, Row};
 
+use crate::engine::Engine;
 use crate::{record, schema};
 
 /// How long to leave a database alone that is held or full.
@@ -28,11 +29,11 @@ struct Work {
 }
 
 /// Takes `batch`. A row that cannot be taken is rejected; all others are durable.
-pub(crate) fn batch(database: &mut impl Database, batch: &[Row]) -> Outcome {
+pub fn batch(engine: &mut impl Engine, batch: &[Row]) -> Outcome {
     let mut rejections = Vec::new();
     let mut work = Work::default();
     for (position, row) in (0_u32..).zip(batch) {
-        let statements = match record::statements(row) {
+        let statements = match record::statements(engine, row) {
             Ok(statements) => statements,
             Err(error) => {
                 rejections.push(Rejection { row: position, reason: error.to_string() });
@@ -41,13 +42,13 @@ pub(crate) fn batch(database: &mut impl Database, batch: &[Row]) -> Outcome {
         };
         let bytes = statements.iter().map(weight).sum();
         if work.bytes.saturating_add(bytes) > MAX_BYTES
-            && let Err(error) = std::mem::take(&mut work).done(database, &mut rejections)
+            && let Err(error) = std::mem::take(&mut work).done(engine, &mut rejections)
         {
             return retry(&error);
         }
         work.add(position, statements, bytes);
     }
-    if let Err(error) = work.done(database, &mut rejections) {
+    if let Err(error) = work.done(engine, &mut rejections) {
         return retry(&error);
     }
     if rejections.is_empty() { Outcome::Ack } else { Outcome::Reject(rejections) }
@@ -79,29 +80,37 @@ impl Work {
 
     /// Fails only with what another try may mend. Rows taken before that are there, and the
     /// next try leaves them as they are.
-    fn done(
-        self,
-        database: &mut impl Database,
-        rejections: &mut Vec<Rejection>,
-    ) -> Result<(), Error> {
+    fn done(self, engine: &mut impl Engine, rejections: &mut Vec<Rejection>) -> Result<(), Error> {
         if self.statements.is_empty() {
             return Ok(());
         }
-        match database.execute(&self.statements) {
+        match engine.execute(&self.statements) {
             Ok(_) => return Ok(()),
             Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
             Err(Error::Constraint(_) | Error::Statement(_) | Error::TooLarge) => {}
         }
+        let (mut has_taken, mut refused) = (false, Vec::new());
         for (position, statements) in self.rows {
             let Some(statements) = self.statements.get(statements) else { continue };
-            match database.execute(statements) {
-                Ok(_) => {}
+            match engine.execute(statements) {
+                Ok(_) => has_taken = true,
                 Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
-                Err(error) => {
-                    rejections.push(Rejection { row: position, reason: schema::words(&error) });
-                }
+                Err(error) => refused.push((position, error)),
             }
         }
+        // A database that understands no statement has lost its tables, or they were changed:
+        // that is not the rows' fault.
+        if !has_taken
+            && let Some(place) =
+                refused.iter().position(|(_, error)| matches!(error, Error::Statement(_)))
+        {
+            return Err(refused.swap_remove(place).1);
+        }
+        rejections.extend(
+            refused
+                .into_iter()
+                .map(|(row, error)| Rejection { row, reason: schema::words(&error) }),
+        );
         Ok(())
     }
 }
