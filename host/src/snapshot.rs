@@ -154,8 +154,8 @@ pub struct SinkIdentity {
     pub name: String,
     pub digest: crate::plugin::Digest,
     pub settings: Map<String, Value>,
-    /// SHA-256 over names and values: secrets are not compared, nor kept here.
-    pub headers: [u8; 32],
+    /// SHA-256 over headers and database: secrets are not compared, nor kept here.
+    pub secrets: [u8; 32],
     pub rows: config::SinkRows,
     pub grants: config::Grants,
     pub limits: config::Limits,

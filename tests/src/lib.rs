@@ -15,6 +15,7 @@
 //! | `obliging` | a provider that does as it is asked: calls the tool, fits the schema |
 //! | `mock_server` | a mock of OpenAI made of its own API description |
 //! | `clickhouse` | ClickHouse's SQL engine behind its HTTP interface |
+//! | `postgres` | PostgreSQL, as the machine's packages bring it |
 //! | `otlp` | a receiver of OpenTelemetry traces, with the official classes |
 //! | `python`, `process` | real SDKs and their suites, installed and run within bounds |
 //! | `faults` | everything that goes wrong at a provider, as scripts |
@@ -51,6 +52,7 @@ pub mod mutate;
 pub mod obliging;
 pub mod openai;
 pub mod otlp;
+pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod python;

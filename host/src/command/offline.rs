@@ -140,7 +140,7 @@ impl Offline {
     async fn open_sink(&self, sink: &config::Sink) -> Result<Option<SinkReader>, StoreError> {
         let plugin = self.load(&sink.plugin, Kind::Sink)?.filter(|plugin| plugin.queryable);
         let Some(plugin) = plugin else { return Ok(None) };
-        Ok(Sink::new(plugin, &sink.settings, &sink.headers)?.reader().await?)
+        Ok(Sink::new(plugin, sink)?.reader().await?)
     }
 
     fn find(&self, name: &str) -> Result<(String, Plugin, Map<String, Value>), OfflineError> {

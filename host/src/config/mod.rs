@@ -9,6 +9,7 @@
 //! is text.
 
 mod address;
+mod database;
 mod document;
 mod file;
 mod name;
@@ -37,6 +38,7 @@ pub use crate::journal::{SyncMode, WhenFull};
 pub use crate::request::bounds::Bounds;
 pub use crate::request::redact::{Pointer, Redaction};
 pub use address::AddressError;
+pub use database::DatabaseUrl;
 pub use offer::{DataPolicy, Modality, Offer, Quantization};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reader::KnownKey;

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use super::{Content, Secret};
+use super::{Content, DatabaseUrl, Secret};
 use crate::journal::RowKind;
 
 /// `[sinks.NAME]`.
@@ -13,6 +13,8 @@ pub struct Sink {
     pub settings: Map<String, Value>,
     /// Added by the host to whatever the sink sends.
     pub headers: Vec<SinkHeader>,
+    /// That the host opens for it.
+    pub database: Option<DatabaseUrl>,
     pub rows: SinkRows,
 }
 

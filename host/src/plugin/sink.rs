@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::bindings::query::{Query as QueryBindings, QueryIndices};
 use super::bindings::sink::{Sink as Bindings, SinkIndices};
 use super::call::Purpose;
 use super::catalog::LoadCause;
-use super::imports::{AppendFile, Capabilities, Database, Granted, HttpClient, OwnHeaders};
+use super::imports::{
+    AppendFile, Capabilities, Database, Granted, HttpClient, OwnHeaders, Postgres, Sqlite,
+};
 use super::instance::Instance;
 use super::provider::json;
 use super::{CallFailure, LoadedPlugin};
-use crate::config::{HttpGrant, SinkHeader};
+use crate::config::{self, DatabaseUrl, HttpGrant};
 
 pub use super::bindings::query::exports::torana::sink::query::{
     Comparison, Dimension, Error as QueryError, FeedbackRequest, FeedbackRow, MetricFilter, Order,
@@ -52,20 +54,17 @@ pub struct Sink {
 
 impl Sink {
     /// Opens what was granted; `open` of the sink itself comes with [`Sink::writer`].
-    pub fn new(
-        plugin: Arc<LoadedPlugin>,
-        settings: &Map<String, Value>,
-        headers: &[SinkHeader],
-    ) -> Result<Self, LoadCause> {
+    pub fn new(plugin: Arc<LoadedPlugin>, sink: &config::Sink) -> Result<Self, LoadCause> {
         let delivery = SinkIndices::new(plugin.linked()).map_err(LoadCause::Link)?;
         let query = if plugin.queryable {
             Some(QueryIndices::new(plugin.linked()).map_err(LoadCause::Link)?)
         } else {
             None
         };
-        let own_headers = Arc::new(OwnHeaders::new(headers));
-        let capabilities = capabilities(&plugin, settings, &own_headers)?;
-        Ok(Self { plugin, delivery, query, settings: json(settings), own_headers, capabilities })
+        let own_headers = Arc::new(OwnHeaders::new(&sink.headers));
+        let capabilities = capabilities(&plugin, sink, &own_headers)?;
+        let settings = json(&sink.settings);
+        Ok(Self { plugin, delivery, query, settings, own_headers, capabilities })
     }
 
     /// Whether the plugin takes calls now; in quarantine, one is let in for each back-off. To
@@ -225,16 +224,15 @@ impl SinkReader {
 
 fn capabilities(
     plugin: &LoadedPlugin,
-    settings: &Map<String, Value>,
+    sink: &config::Sink,
     own_headers: &Arc<OwnHeaders>,
 ) -> Result<Capabilities, LoadCause> {
+    let settings = &sink.settings;
     let path = settings.get("path").and_then(Value::as_str).map(Path::new);
     let grants = &plugin.grants;
     let mut capabilities = plugin.capabilities();
-    if let (true, Some(path)) = (grants.sql, path) {
-        let database =
-            Database::open(path).map_err(|error| LoadCause::Capability(Box::new(error)))?;
-        capabilities.sql = Some(Arc::new(database));
+    if grants.sql {
+        capabilities.sql = database(plugin, path, sink.database.as_ref())?;
     }
     if let (true, Some(path)) = (grants.file, path) {
         capabilities.file = Some(Arc::new(AppendFile::new(path)));
@@ -248,6 +246,26 @@ fn capabilities(
         capabilities.http = Some(Arc::new(client));
     }
     Ok(capabilities)
+}
+
+fn database(
+    plugin: &LoadedPlugin,
+    path: Option<&Path>,
+    url: Option<&DatabaseUrl>,
+) -> Result<Option<Database>, LoadCause> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| LoadCause::Capability(error);
+    Ok(match (url, path) {
+        (Some(url), _) => {
+            let server =
+                Postgres::new(url, plugin.limits.io).map_err(|error| failed(Box::new(error)))?;
+            Some(Database::Postgres(Arc::new(server)))
+        }
+        (None, Some(path)) => {
+            let file = Sqlite::open(path).map_err(|error| failed(Box::new(error)))?;
+            Some(Database::Sqlite(Arc::new(file)))
+        }
+        (None, None) => None,
+    })
 }
 
 fn granted(grant: &HttpGrant, url: &str) -> Granted {

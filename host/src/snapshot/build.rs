@@ -344,7 +344,7 @@ impl Builder<'_> {
                 name: name.clone(),
                 digest: plugin.digest,
                 settings: settings.settings.clone(),
-                headers: digest(&settings.headers),
+                secrets: digest(settings),
                 rows: settings.rows.clone(),
                 grants: plugin.grants.clone(),
                 limits: plugin.limits,
@@ -353,7 +353,7 @@ impl Builder<'_> {
                 sinks.push(running);
                 continue;
             }
-            let opened = Sink::new(plugin, &settings.settings, &settings.headers);
+            let opened = Sink::new(plugin, settings);
             let opened = opened.and_then(|sink| {
                 // Opening is part of the trial: a store that cannot be opened must not
                 // replace one that works.
@@ -405,14 +405,17 @@ fn cumulative(
         .collect()
 }
 
-fn digest(headers: &[config::SinkHeader]) -> [u8; 32] {
+fn digest(sink: &config::Sink) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    for header in headers {
+    for header in &sink.headers {
         // Neither can have a zero in it.
         hasher.update(header.name.as_str());
         hasher.update([0]);
         hasher.update(header.value.expose());
         hasher.update([0]);
+    }
+    if let Some(database) = &sink.database {
+        hasher.update(database.digest());
     }
     hasher.finalize().into()
 }

@@ -8,6 +8,7 @@ use torana::plugin::sink::{
     Spread, Table, UsageReport, UsageRow,
 };
 use torana_tests::clickhouse::ClickHouse;
+use torana_tests::postgres::Postgres;
 use torana_tests::process::Missing;
 
 use crate::oracle::Oracle;
@@ -18,13 +19,26 @@ use crate::store::{BATCH, Store};
 /// Rows that every store is asked about.
 const ROWS: usize = 5_000;
 
-/// Both stores, empty. Absent where the engine of one is missing; that is said.
-async fn stores(folder: &Path, server: &ClickHouse) -> [Store; 2] {
-    [Store::sqlite(folder).await, Store::clickhouse(folder, &server.url(), "").await]
+/// The engines of stores that are servers.
+struct Servers {
+    clickhouse: ClickHouse,
+    postgres: Postgres,
 }
 
-fn server(test: &str) -> Option<ClickHouse> {
-    Missing::or_skip(ClickHouse::start(), test)
+/// Absent where one is missing; that is said.
+fn servers(test: &str) -> Option<Servers> {
+    let clickhouse = Missing::or_skip(ClickHouse::start(), test)?;
+    let postgres = Missing::or_skip(Postgres::start(), test)?;
+    Some(Servers { clickhouse, postgres })
+}
+
+/// Every store, empty.
+async fn stores(folder: &Path, servers: &Servers) -> [Store; 3] {
+    [
+        Store::sqlite(folder).await,
+        Store::clickhouse(folder, &servers.clickhouse.url(), "").await,
+        Store::postgres(folder, &servers.postgres.url(), "").await,
+    ]
 }
 
 /// Delivers as a gateway does that crashes now and then: batches twice, rows twice in one
@@ -44,11 +58,11 @@ async fn deliver(store: &mut Store, rows: &[Row]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_store_answers_every_question_as_the_contract_says() {
-    let Some(server) = server("conformance of stores") else { return };
+    let Some(servers) = servers("conformance of stores") else { return };
     let folder = tempfile::tempdir().unwrap();
     let rows = rows(1, ROWS);
     let oracle = Oracle::of(&rows);
-    for mut store in stores(folder.path(), &server).await {
+    for mut store in stores(folder.path(), &servers).await {
         deliver(&mut store, &rows).await;
         lists(&mut store, &oracle).await;
         texts(&mut store, &oracle).await;
@@ -181,10 +195,10 @@ fn check_close(what: &str, found: f64, expected: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cursors_of_others_and_questions_that_make_no_sense_are_refused() {
-    let Some(server) = server("refusals of stores") else { return };
+    let Some(servers) = servers("refusals of stores") else { return };
     let folder = tempfile::tempdir().unwrap();
     let rows = rows(5, 60);
-    for mut store in stores(folder.path(), &server).await {
+    for mut store in stores(folder.path(), &servers).await {
         store.write(&rows).await;
         let newest = PageRequest { order: Order::NewestFirst, limit: 1, cursor: None };
         let page = store.reader.list_rows(Table::Inference, &EVERYTHING, &newest).await.unwrap();
@@ -208,7 +222,7 @@ async fn cursors_of_others_and_questions_that_make_no_sense_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_megabytes_come_back_whole_a_few_at_a_time() {
-    let Some(server) = server("large rows in stores") else { return };
+    let Some(servers) = servers("large rows in stores") else { return };
     let folder = tempfile::tempdir().unwrap();
     let line = |number: u64| {
         let text = format!("{} line\n\"{number}\"", "word ".repeat(300_000));
@@ -218,7 +232,7 @@ async fn rows_of_megabytes_come_back_whole_a_few_at_a_time() {
     };
     let rows: Vec<Row> = (1..=9).map(line).collect();
     let oracle = Oracle::of(&rows);
-    for mut store in stores(folder.path(), &server).await {
+    for mut store in stores(folder.path(), &servers).await {
         for pair in rows.chunks(2) {
             store.write(pair).await;
         }
@@ -230,7 +244,7 @@ async fn rows_of_megabytes_come_back_whole_a_few_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_too_large_is_kept_without_its_content_and_no_object_is_rejected() {
-    let Some(server) = server("rows beyond the bounds of stores") else { return };
+    let Some(servers) = servers("rows beyond the bounds of stores") else { return };
     let folder = tempfile::tempdir().unwrap();
     let json = json!({ "id": id(1), "time_unix_ms": 1, "model": "m", "content": "full",
         "request": { "text": "long ".repeat(2_000_000) }, "response": "r" });
@@ -241,7 +255,7 @@ async fn a_row_that_is_too_large_is_kept_without_its_content_and_no_object_is_re
     array.json = b"[1]".to_vec();
     let mut text = small.clone();
     text.json = b"{\"id\":".to_vec();
-    for mut store in stores(folder.path(), &server).await {
+    for mut store in stores(folder.path(), &servers).await {
         let batch = [array.clone(), huge.clone(), small.clone(), text.clone()];
         let outcome = store.writer.write(&batch).await.unwrap();
         let Outcome::Reject(rejected) = outcome else { panic!("{}: {outcome:?}", store.name) };

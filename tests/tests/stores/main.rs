@@ -2,8 +2,9 @@
 //!
 //! `conformance` hands the very same rows to every store, through the components that the
 //! gateway uses, and asks them everything; each answer has to be that of `oracle`, which is the
-//! contract in its plainest form. `clickhouse` is about what only a server can do: be down, be
-//! restarted, refuse a row, refuse the user. `gateway` does both through the real binary.
+//! contract in its plainest form. `clickhouse` and `postgres` are about what only a server can
+//! do: be down, be restarted, refuse a row, refuse the user. `gateway` does both through the
+//! real binary.
 //!
 //! Run with `cargo test -p torana-tests --test stores`.
 
@@ -13,6 +14,7 @@ mod clickhouse;
 mod conformance;
 mod gateway;
 mod oracle;
+mod postgres;
 mod questions;
 mod rows;
 mod store;

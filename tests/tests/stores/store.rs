@@ -22,13 +22,18 @@ impl Store {
     /// The embedded store, in `folder`.
     pub(crate) async fn sqlite(folder: &Path) -> Self {
         let settings = format!("path = {:?}", folder.join("torana.db"));
-        let sink = sink(folder, "sink-sqlite", &settings).unwrap();
+        let sink = sink(folder, "sink-sqlite", &settings, "").unwrap();
         Self::open("sqlite", &sink).await
     }
 
     /// The database `torana` of the server at `url`, with more settings if there are any.
     pub(crate) async fn clickhouse(folder: &Path, url: &str, settings: &str) -> Self {
         Self::open("clickhouse", &clickhouse(folder, url, settings)).await
+    }
+
+    /// The database at `url`, with settings if there are any.
+    pub(crate) async fn postgres(folder: &Path, url: &str, settings: &str) -> Self {
+        Self::open("postgres", &postgres(folder, url, settings).unwrap()).await
     }
 
     async fn open(name: &'static str, sink: &Sink) -> Self {
@@ -47,13 +52,27 @@ impl Store {
 }
 
 pub(crate) fn clickhouse(folder: &Path, url: &str, settings: &str) -> Sink {
-    sink(folder, "sink-clickhouse", &format!("url = {url:?}{settings}")).unwrap()
+    sink(folder, "sink-clickhouse", &format!("url = {url:?}{settings}"), "").unwrap()
+}
+
+pub(crate) fn postgres(
+    folder: &Path,
+    url: &str,
+    settings: &str,
+) -> Result<Sink, Box<dyn std::error::Error>> {
+    std::fs::write(folder.join("database"), url)?;
+    sink(folder, "sink-postgres", settings, "database = \"file:database\"")
 }
 
 /// The sink that a configuration with these settings describes, granted what it is bundled with.
-fn sink(folder: &Path, plugin: &str, settings: &str) -> Result<Sink, Box<dyn std::error::Error>> {
+fn sink(
+    folder: &Path,
+    plugin: &str,
+    settings: &str,
+    keys: &str,
+) -> Result<Sink, Box<dyn std::error::Error>> {
     let text = format!(
-        "[providers.sim]\n[sinks.store]\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n"
+        "[providers.sim]\n[sinks.store]\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n{keys}\n"
     );
     let path = folder.join(format!("{plugin}.toml"));
     std::fs::write(&path, text)?;
@@ -61,5 +80,5 @@ fn sink(folder: &Path, plugin: &str, settings: &str) -> Result<Sink, Box<dyn std
     let catalog = Catalog::new(Engines::new(&Config::cache_path(), 16)?, PLUGINS);
     let plugin = catalog.load(plugin, &config.plugins[plugin], Kind::Sink)?;
     let sink = &config.sinks["store"];
-    Ok(Sink::new(plugin, &sink.settings, &sink.headers)?)
+    Ok(Sink::new(plugin, sink)?)
 }

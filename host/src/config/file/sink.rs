@@ -9,6 +9,7 @@ use super::super::problem::{Located, Spot};
 use super::super::reader::Table;
 use super::super::secret::SecretReference;
 use super::super::{Content, Only};
+use super::provider::secret_reference;
 use crate::journal::RowKind;
 
 /// Headers that an operator may not add: they belong to the connection, or say what the body
@@ -50,6 +51,7 @@ pub(in super::super) struct WrittenSink {
     pub(in super::super) plugin: Option<Located<String>>,
     pub(in super::super) settings: Located<Map<String, Value>>,
     pub(in super::super) headers: Vec<Located<(HeaderName, WrittenValue)>>,
+    pub(in super::super) database: Option<Located<SecretReference>>,
     pub(in super::super) content: Content,
     pub(in super::super) sample: f64,
     pub(in super::super) only: WrittenOnly,
@@ -80,6 +82,7 @@ pub(super) fn read_sink(table: &Table<'_>) -> WrittenSink {
         plugin,
         settings: Located { value: settings, spot: table.spot_of("settings") },
         headers: read_headers(table),
+        database: secret_reference(table, "database"),
         content: table.choice_or(
             "content",
             ("full", Content::Full),

@@ -6,9 +6,11 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::super::address::origin_of;
+use super::super::database::DatabaseUrl;
 use super::super::file::sink::{WrittenOnly, WrittenSink, WrittenValue};
 use super::super::nearest::advice;
-use super::super::problem::Located;
+use super::super::problem::{Located, Spot};
+use super::super::secret::SecretReference;
 use super::super::{
     BaseUrl, ClientKey, Function, Grants, HttpGrant, Sink, SinkHeader, SinkHeaderValue, SinkRows,
 };
@@ -45,8 +47,10 @@ impl Resolver<'_> {
             let headers = self.headers(sink.headers, &grants, url.as_deref());
             let rows =
                 SinkRows { content: sink.content, sample: sink.sample, only: sink.only.filters };
+            let database = self.database(sink.database, &grants, &sink.settings, &plugin);
             let settings = sink.settings.value;
-            sinks.insert(name, Sink { plugin: plugin.value, settings, headers, rows });
+            let plugin = plugin.value;
+            sinks.insert(name, Sink { plugin, settings, headers, database, rows });
         }
         sinks
     }
@@ -92,6 +96,59 @@ impl Resolver<'_> {
                 self.report(settings.spot.error(format!("url: {error}")));
                 None
             }
+        }
+    }
+
+    /// The server that the operator names. A plugin that may use a database needs one, or a
+    /// file of its own.
+    fn database(
+        &mut self,
+        written: Option<Located<SecretReference>>,
+        grants: &Grants,
+        settings: &Located<Map<String, Value>>,
+        plugin: &Located<String>,
+    ) -> Option<DatabaseUrl> {
+        let has_file = settings.value.contains_key("path");
+        let Some(written) = written else {
+            if grants.sql && !has_file {
+                let message = format!(
+                    "{} keeps rows in a database, and none is named; expected settings.path for \
+                     a file, or, of a server, database = \"env:DATABASE_URL\"",
+                    plugin.value
+                );
+                self.report(plugin.spot.error(message));
+            }
+            return None;
+        };
+        let spot = written.spot.clone();
+        if !grants.sql {
+            self.report(spot.notice("is never used: its plugin has no sql grant"));
+        } else if has_file {
+            let message = "a database beside settings.path, which names another; expected one of \
+                           the two";
+            self.report(spot.error(message));
+        }
+        let secret = self.secret(written)?;
+        match DatabaseUrl::parse(&secret) {
+            Ok(database) => {
+                self.watched.extend(database.root_file().map(Into::into));
+                self.warn_of_readers(&spot, &database);
+                Some(database)
+            }
+            Err(error) => {
+                self.report(spot.error(error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn warn_of_readers(&self, spot: &Spot, database: &DatabaseUrl) {
+        if let Some(host) = database.readable_host() {
+            let message = format!(
+                "password and rows may go to {host} unencrypted; write sslmode=require into the \
+                 URL"
+            );
+            self.report(spot.notice(message));
         }
     }
 

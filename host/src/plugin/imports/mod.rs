@@ -26,7 +26,7 @@ pub(crate) use file::private;
 pub(super) use http::{Granted, HttpClient, OwnHeaders};
 pub(super) use kv::KeyValue;
 pub(super) use log::Trust;
-pub(super) use sql::Database;
+pub(super) use sql::{Database, Postgres, Sqlite};
 
 /// Everything a store holds beside the guest's memory.
 pub(super) struct GuestState {
@@ -44,7 +44,7 @@ pub(super) struct GuestState {
 #[derive(Clone, Default)]
 pub(super) struct Capabilities {
     pub(super) http: Option<Arc<HttpClient>>,
-    pub(super) sql: Option<Arc<Database>>,
+    pub(super) sql: Option<Database>,
     pub(super) file: Option<Arc<AppendFile>>,
     pub(super) kv: Option<Arc<KeyValue>>,
     /// Log lines this second, over all instances.

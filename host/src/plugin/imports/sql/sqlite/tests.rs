@@ -7,19 +7,19 @@ fn statement(sql: &str, parameters: Vec<Value>) -> Statement {
     Statement { sql: sql.into(), parameters }
 }
 
-fn database() -> (tempfile::TempDir, Database) {
+fn database() -> (tempfile::TempDir, Sqlite) {
     let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(&directory.path().join("new/plugin.db")).unwrap();
+    let database = Sqlite::open(&directory.path().join("new/plugin.db")).unwrap();
     (directory, database)
 }
 
 #[test]
 fn statements_are_all_done_or_none() {
     let (_directory, database) = database();
-    database.execute(&[statement("CREATE TABLE t (a INTEGER PRIMARY KEY)", vec![])]).unwrap();
+    database.execute_now(&[statement("CREATE TABLE t (a INTEGER PRIMARY KEY)", vec![])]).unwrap();
     let insert = |value| statement("INSERT INTO t VALUES (?1)", vec![Value::Integer(value)]);
-    assert!(matches!(database.execute(&[insert(1), insert(1)]), Err(Error::Constraint(_))));
-    let rows = database.query(&statement("SELECT count(*) FROM t", vec![])).unwrap();
+    assert!(matches!(database.execute_now(&[insert(1), insert(1)]), Err(Error::Constraint(_))));
+    let rows = database.query_now(&statement("SELECT count(*) FROM t", vec![])).unwrap();
     assert!(matches!(rows.rows.first().unwrap().first(), Some(Value::Integer(0))));
 }
 
@@ -28,15 +28,15 @@ fn words_are_indexed_and_found() {
     let (_directory, database) = database();
     let create =
         "CREATE VIRTUAL TABLE words USING fts5(word, content = '', contentless_delete = 1)";
-    database.execute(&[statement(create, vec![])]).unwrap();
+    database.execute_now(&[statement(create, vec![])]).unwrap();
     let insert = "INSERT INTO words (rowid, word) VALUES (7, 'torana')";
-    database.execute(&[statement(insert, vec![])]).unwrap();
+    database.execute_now(&[statement(insert, vec![])]).unwrap();
     let found = "SELECT rowid FROM words WHERE words MATCH 'torana'";
-    let rows = database.query(&statement(found, vec![])).unwrap();
+    let rows = database.query_now(&statement(found, vec![])).unwrap();
     assert!(matches!(rows.rows.first().unwrap().first(), Some(Value::Integer(7))));
     let delete = "DELETE FROM words WHERE rowid = 7";
-    database.execute(&[statement(delete, vec![])]).unwrap();
-    assert!(database.query(&statement(found, vec![])).unwrap().rows.is_empty());
+    database.execute_now(&[statement(delete, vec![])]).unwrap();
+    assert!(database.query_now(&statement(found, vec![])).unwrap().rows.is_empty());
 }
 
 #[test]
@@ -48,8 +48,8 @@ fn another_file_is_out_of_reach() {
         format!("VACUUM INTO '{}'", elsewhere.display()),
         "PRAGMA journal_mode = DELETE".to_owned(),
     ] {
-        assert!(database.execute(&[statement(&sql, vec![])]).is_err(), "{sql}");
-        assert!(database.query(&statement(&sql, vec![])).is_err(), "{sql}");
+        assert!(database.execute_now(&[statement(&sql, vec![])]).is_err(), "{sql}");
+        assert!(database.query_now(&statement(&sql, vec![])).is_err(), "{sql}");
     }
     assert!(!elsewhere.exists());
 }
@@ -57,11 +57,11 @@ fn another_file_is_out_of_reach() {
 #[test]
 fn a_query_cannot_write() {
     let (_directory, database) = database();
-    assert!(database.query(&statement("CREATE TABLE t (a)", vec![])).is_err());
+    assert!(database.query_now(&statement("CREATE TABLE t (a)", vec![])).is_err());
 }
 
 fn refusal(path: &Path) -> String {
-    crate::error::chain(&Database::open(path).err().unwrap())
+    crate::error::chain(&Sqlite::open(path).err().unwrap())
 }
 
 #[test]
@@ -115,25 +115,25 @@ fn a_damaged_database_says_what_to_do() {
             vec![],
         ),
     ];
-    database.execute(&fill).unwrap();
+    database.execute_now(&fill).unwrap();
     drop(database);
     let path = directory.path().join("new/plugin.db");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.iter_mut().skip(4_096).for_each(|byte| *byte = 0x5a);
     std::fs::write(&path, bytes).unwrap();
-    let database = Database::open(&path).unwrap();
-    let error = database.query(&statement("SELECT count(a) FROM t", vec![])).unwrap_err();
+    let database = Sqlite::open(&path).unwrap();
+    let error = database.query_now(&statement("SELECT count(a) FROM t", vec![])).unwrap_err();
     assert!(matches!(&error, Error::Storage(words) if words.contains(".recover")), "{error:?}");
 }
 
 #[test]
 fn a_query_reads_while_a_transaction_writes() {
     let (_directory, database) = database();
-    database.execute(&[statement("CREATE TABLE t (a)", vec![])]).unwrap();
+    database.execute_now(&[statement("CREATE TABLE t (a)", vec![])]).unwrap();
     let mut writing = lock(&database.writing);
     let transaction = writing.transaction().unwrap();
     transaction.execute("INSERT INTO t VALUES (1)", []).unwrap();
-    let rows = database.query(&statement("SELECT count(*) FROM t", vec![])).unwrap();
+    let rows = database.query_now(&statement("SELECT count(*) FROM t", vec![])).unwrap();
     assert!(matches!(rows.rows.first().unwrap().first(), Some(Value::Integer(0))));
     transaction.commit().unwrap();
 }
@@ -142,8 +142,8 @@ fn a_query_reads_while_a_transaction_writes() {
 fn more_bytes_than_a_plugin_may_take_are_not_read() {
     let (_directory, database) = database();
     let bytes = |bytes: usize| statement(&format!("SELECT zeroblob({bytes})"), vec![]);
-    assert!(database.query(&bytes(MAX_BYTES)).is_ok());
-    assert!(matches!(database.query(&bytes(MAX_BYTES + 1)), Err(Error::TooLarge)));
+    assert!(database.query_now(&bytes(MAX_BYTES)).is_ok());
+    assert!(matches!(database.query_now(&bytes(MAX_BYTES + 1)), Err(Error::TooLarge)));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_query_that_nobody_waits_for_is_interrupted() {
                    SELECT count(*) FROM n";
     let asked = {
         let database = database.clone();
-        std::thread::spawn(move || database.query(&statement(endless, vec![])))
+        std::thread::spawn(move || database.query_now(&statement(endless, vec![])))
     };
     // Given up again and again: before the query runs, an interrupt has no effect.
     while !asked.is_finished() {
