@@ -29,6 +29,7 @@
 //! torana_plugin_sdk::export_sink!(ToLog);
 //! ```
 
+pub mod cursor;
 pub mod receiver;
 pub mod words;
 

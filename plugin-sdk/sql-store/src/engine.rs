@@ -55,6 +55,9 @@ pub trait Engine: Database {
     /// value at these places.
     fn is_tagged(&self, call: &str, name: &str, value: &str) -> String;
 
+    /// Whether words are kept.
+    fn has_text_index(&self) -> bool;
+
     /// What a statement compares words with, to be bound at the place of [`Engine::has_words`].
     fn sought(&self, words: &Words) -> String;
 

@@ -177,6 +177,10 @@ impl<'a, E: Engine> Conditions<'a, E> {
             let message = "only inferences are found by the words of their text";
             return Err(QueryError::Unsupported(message.to_owned()));
         }
+        if !self.engine.has_text_index() {
+            let message = "this store keeps no words to be found by: its text_index is false";
+            return Err(QueryError::Unsupported(message.to_owned()));
+        }
         let words = Words::of(text);
         if words.len() > MAX_WORDS {
             let message = format!("{} words, but a search has at most {MAX_WORDS}", words.len());

@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 
 use torana_plugin_sdk::host::sql::{Error, Statement, Value};
+use torana_plugin_sdk::sink::cursor::Cursor;
 use torana_plugin_sdk::sink::{Order, Page, PageRequest, QueryError, RowFilter, Table};
 
-use crate::cursor::Cursor;
 use crate::engine::Engine;
 use crate::filter::{self, Conditions};
 use crate::{members, schema};
@@ -22,7 +22,7 @@ const MAX_PARTS: u32 = 1_000;
 
 /// Where a row is and what it weighs.
 pub(crate) struct Key {
-    time_unix_ms: i64,
+    time_unix_ms: u64,
     id: String,
     pub(crate) number: i64,
     bytes: i64,
@@ -45,10 +45,9 @@ pub fn rows(
     page: &PageRequest,
 ) -> Result<Page, QueryError> {
     let order = page.order;
-    let cursor = match page.cursor.as_deref().map(Cursor::decode) {
+    let cursor = match page.cursor.as_deref() {
         None => None,
-        Some(Some(cursor)) if cursor.order == order && cursor.table == table => Some(cursor),
-        Some(_) => return Err(QueryError::InvalidCursor),
+        Some(text) => Some(Cursor::decode(text, table, order).ok_or(QueryError::InvalidCursor)?),
     };
     let limit = page.limit.clamp(1, MAX_LIMIT) as usize;
     let listing = keys_of(engine, table, filter, order, cursor.as_ref(), limit)?;
@@ -184,7 +183,10 @@ pub(crate) fn keys(engine: &mut impl Engine, statement: &Statement) -> Result<Ve
                 Value::Integer(number),
                 Value::Integer(bytes),
             ],
-        ) => Ok(Key { time_unix_ms, id: engine.restored(id), number, bytes }),
+        ) => {
+            let time_unix_ms = u64::try_from(time_unix_ms).unwrap_or_default();
+            Ok(Key { time_unix_ms, id: engine.restored(id), number, bytes })
+        }
         _ => Err(Error::Statement(FOREIGN.to_owned())),
     };
     rows.into_iter().map(key).collect()

@@ -276,8 +276,9 @@ impl<E: Engine> Record<'_, E> {
 
     fn words(&self, columns: &mut Columns) -> Option<Statement> {
         let mut words = Words::default();
-        for part in [self.keys.request, self.keys.response].into_iter().flatten() {
-            words.add_json(part.get());
+        if self.engine.has_text_index() {
+            let parts = [self.keys.request, self.keys.response].into_iter().flatten();
+            parts.for_each(|part| words.add_json(part.get()));
         }
         self.engine.keep_words(&words, columns)
     }

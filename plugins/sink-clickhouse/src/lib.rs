@@ -23,7 +23,6 @@ use crate::write::Writer;
 mod answer;
 mod condition;
 mod content;
-mod cursor;
 mod failure;
 mod feedback;
 mod read;

@@ -8,11 +8,11 @@
 //! sorting key, and still skips by key, partition and index; grouping by id instead would hold
 //! every id in memory. Where few rows are read by a name, `LIMIT 1 BY id` does.
 
+use torana_plugin_sdk::sink::cursor::Cursor;
 use torana_plugin_sdk::sink::{Order, Page, PageRequest, QueryError, RowFilter, Table};
 
 use crate::answer;
 use crate::condition::condition;
-use crate::cursor::Cursor;
 use crate::failure::Failure;
 use crate::server::{Server, Transport};
 use crate::statement::Statement;

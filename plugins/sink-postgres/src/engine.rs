@@ -23,6 +23,7 @@ const LONG: [&str; 6] = ["key", "function", "model", "endpoint", "episode_id", "
 pub(crate) struct Postgres<D> {
     pub(crate) database: D,
     pub(crate) schema: Name,
+    pub(crate) has_text_index: bool,
 }
 
 impl<D: Database> Database for Postgres<D> {
@@ -93,6 +94,10 @@ impl<D: Database> Engine for Postgres<D> {
         format!("{call}.tags @> jsonb_build_object(CAST({name} AS text), CAST({value} AS text))")
     }
 
+    fn has_text_index(&self) -> bool {
+        self.has_text_index
+    }
+
     fn sought(&self, words: &Words) -> String {
         array(words)
     }
@@ -125,4 +130,42 @@ fn fitting(word: &str) -> Cow<'_, str> {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     Cow::Owned(format!("{}{hash:016x}", word.get(..cut).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use torana_plugin_sdk::host::sql::Own;
+
+    use super::*;
+
+    fn engine() -> Postgres<Own> {
+        let Ok(schema) = Name::of("torana") else { unreachable!("a good name") };
+        Postgres { database: Own, schema, has_text_index: true }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn text_comes_back_as_it_was_and_in_its_order(
+            first in "[\0\u{1}\u{2}a]{0,8}", second in "[\0\u{1}\u{2}a]{0,8}"
+        ) {
+            let engine = engine();
+            let kept = [&first, &second].map(|text| engine.stored(text).into_owned());
+            proptest::prop_assert!(!kept[0].contains('\0'));
+            proptest::prop_assert_eq!(kept[0].cmp(&kept[1]), first.cmp(&second));
+            proptest::prop_assert_eq!(engine.restored(kept[0].clone()), first);
+        }
+
+        #[test]
+        fn words_that_are_too_long_stay_different(text in "[a-zé]{0,4}", times in 1_usize..2_000) {
+            let (one, other) = (text.repeat(times) + "a", text.repeat(times) + "b");
+            let (one, other) = (fitting(&one), fitting(&other));
+            proptest::prop_assert!(one.len() <= LONGEST_WORD + 16 && one != other);
+        }
+    }
+
+    #[test]
+    fn a_word_that_means_something_to_the_server_is_a_word() {
+        assert_eq!(array(&Words::of("NULL")), "{\"null\"}");
+        assert_eq!(array(&Words::of("")), "{}");
+    }
 }

@@ -41,6 +41,13 @@ struct Settings {
     /// stay. Absent: they stay as long as the row.
     #[serde(default)]
     content_days: Option<i64>,
+    /// Keep words, to find inferences by.
+    #[serde(default = "yes")]
+    text_index: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_schema() -> String {
@@ -60,7 +67,7 @@ impl<D: Database> Store<D> {
         let days = Days::of(settings.inference_days, settings.content_days)?;
         let schema = Name::of(&settings.schema)?;
         let mut store = Self {
-            database: Postgres { database, schema },
+            database: Postgres { database, schema, has_text_index: settings.text_index },
             retention: Retention::new(days),
             is_ready: false,
         };

@@ -5,15 +5,18 @@ use torana_plugin_sdk::sink::words::Words;
 use torana_sql_store::engine::{Columns, Engine};
 
 /// A SQLite database.
-pub(crate) struct Sqlite<D>(pub(crate) D);
+pub(crate) struct Sqlite<D> {
+    pub(crate) database: D,
+    pub(crate) has_text_index: bool,
+}
 
 impl<D: Database> Database for Sqlite<D> {
     fn execute(&mut self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
-        self.0.execute(statements)
+        self.database.execute(statements)
     }
 
     fn query(&mut self, statement: &Statement) -> Result<Rows, Error> {
-        self.0.query(statement)
+        self.database.query(statement)
     }
 }
 
@@ -52,6 +55,10 @@ impl<D: Database> Engine for Sqlite<D> {
             "+{call}.number IN (SELECT number FROM inference_tag \
              WHERE name = {name} AND value = {value})"
         )
+    }
+
+    fn has_text_index(&self) -> bool {
+        self.has_text_index
     }
 
     /// Every word is quoted, so that none is an operator; words have no quotes of their own.

@@ -35,6 +35,13 @@ struct Settings {
     /// stay. Absent: they stay as long as the row.
     #[serde(default)]
     content_days: Option<i64>,
+    /// Keep words, to find inferences by: two thirds of what writing costs.
+    #[serde(default = "yes")]
+    text_index: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 struct Store<D> {
@@ -45,7 +52,7 @@ struct Store<D> {
 impl<D: Database> Store<D> {
     fn over(database: D, settings: &Settings) -> Result<Self, SettingsError> {
         let days = Days::of(settings.inference_days, settings.content_days)?;
-        let mut database = Sqlite(database);
+        let mut database = Sqlite { database, has_text_index: settings.text_index };
         match schema::migrate(&mut database, &tables::schema()) {
             Ok(()) => Ok(Self { database, retention: Retention::new(days) }),
             Err(error) => {

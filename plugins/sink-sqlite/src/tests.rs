@@ -8,7 +8,6 @@ use torana_plugin_sdk::sink::{Order, RowKind};
 
 use self::memory::Memory;
 use super::*;
-use torana_sql_store::cursor::Cursor;
 
 mod document;
 mod large;
@@ -21,7 +20,7 @@ mod search;
 mod speed;
 
 fn settings() -> Settings {
-    Settings { path: "x.db".into(), inference_days: None, content_days: None }
+    serde_json::from_value(json!({ "path": "x.db" })).unwrap()
 }
 
 fn store() -> Store<Memory> {
@@ -158,7 +157,7 @@ fn rows_that_can_never_be_taken_are_rejected_and_the_others_kept() {
     let mut store = store();
     let sql = "CREATE TRIGGER refuse BEFORE INSERT ON inference WHEN NEW.id = 'bad'
                BEGIN SELECT RAISE(ABORT, 'refused'); END";
-    store.database.0.connection.execute_batch(sql).unwrap();
+    store.database.database.connection.execute_batch(sql).unwrap();
     let batch = [
         inference("a", 1, json!({})),
         inference("bad", 2, json!({})),
@@ -185,11 +184,11 @@ fn held_or_full_database_asks_for_a_retry_also_half_way() {
         vec![Error::Storage("disk full".into())],
         vec![Error::Busy, Error::TooLarge],
     ] {
-        store.database.0.failures = failures;
+        store.database.database.failures = failures;
         assert!(matches!(write(&mut store, &batch), Outcome::Retry(1_000)));
         assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(0));
     }
-    store.database.0.failures = vec![Error::TooLarge];
+    store.database.database.failures = vec![Error::TooLarge];
     assert_eq!(write(&mut store, &batch), Outcome::Ack, "one at a time they fit");
     assert_eq!(cell(&mut store, "SELECT count(*) FROM inference"), Value::Integer(2));
 }
@@ -239,54 +238,6 @@ fn every_filter_holds_and_all_hold_together() {
 }
 
 #[test]
-fn cursor_of_another_order_or_of_nobody_is_refused() {
-    let mut store = store();
-    let cursor = Cursor {
-        order: Order::OldestFirst,
-        table: Table::Inference,
-        time_unix_ms: 1_700,
-        id: "0190-ab".into(),
-    };
-    assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor.clone()));
-    let long = format!("ni1-{}", "x".repeat(65));
-    for bad in [
-        cursor.encode().as_str(),
-        "nm1-a",
-        "",
-        "n",
-        "ni",
-        "ni1",
-        "nixyz-a",
-        "ni+1-a",
-        "ni1-",
-        "é1-a",
-        "né-a",
-        &long,
-    ] {
-        let page =
-            PageRequest { order: Order::NewestFirst, limit: 1, cursor: Some(bad.to_owned()) };
-        let got = list::rows(&mut store.database, Table::Inference, &no_filter(), &page);
-        assert_eq!(got, Err(QueryError::InvalidCursor), "{bad}");
-    }
-}
-
-proptest::proptest! {
-    #[test]
-    fn cursor_is_read_back_or_refused(
-        time_unix_ms in 0_i64..,
-        id in "[!-~]{1,64}",
-        other in "[no]?[imf]?[0-9a-f+-]{0,20}-?\\PC{0,5}",
-    ) {
-        let (order, table) = (Order::NewestFirst, Table::Snapshot);
-        let cursor = Cursor { order, table, time_unix_ms, id };
-        proptest::prop_assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
-        if let Some(decoded) = Cursor::decode(&other) {
-            proptest::prop_assert_eq!(decoded.encode(), other);
-        }
-    }
-}
-
-#[test]
 fn inference_comes_with_its_attempts_in_order() {
     let mut store = store();
     let attempt = |id: &str, attempt: u32| {
@@ -318,12 +269,12 @@ fn inference_comes_with_its_attempts_in_order() {
 fn opening_again_keeps_the_rows_and_a_newer_store_is_refused() {
     let mut first = store();
     assert_eq!(write(&mut first, &[inference("a", 1, json!({}))]), Outcome::Ack);
-    let mut again = Store::over(first.database.0, &settings()).unwrap();
+    let mut again = Store::over(first.database.database, &settings()).unwrap();
     assert_eq!(cell(&mut again, "SELECT count(*) FROM inference"), Value::Integer(1));
     assert_eq!(cell(&mut again, "SELECT count(*) FROM torana_migration"), Value::Integer(2));
     let newer = "INSERT INTO torana_migration VALUES (99, 0)";
-    again.database.0.connection.execute(newer, []).unwrap();
-    let error = Store::over(again.database.0, &settings()).err().unwrap();
+    again.database.database.connection.execute(newer, []).unwrap();
+    let error = Store::over(again.database.database, &settings()).err().unwrap();
     assert_eq!(error.pointer, "/path");
     assert!(error.message.contains("version 99"), "{error}");
 }

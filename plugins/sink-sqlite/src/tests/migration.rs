@@ -116,8 +116,8 @@ impl Database for Overtaken {
 fn an_instance_that_is_overtaken_by_another_uses_what_that_made() {
     let mut first = store();
     assert_eq!(write(&mut first, &[inference("a", 1, json!({}))]), Outcome::Ack);
-    let overtaken = Overtaken { database: first.database.0, is_stale: true };
-    let mut second = Store::over(overtaken, &settings()).unwrap().database.0.database;
+    let overtaken = Overtaken { database: first.database.database, is_stale: true };
+    let mut second = Store::over(overtaken, &settings()).unwrap().database.database.database;
     let sql =
         "SELECT (SELECT count(*) FROM inference) + (SELECT max(version) FROM torana_migration)";
     let rows = second.query(&Statement::new(sql, vec![])).unwrap().rows;

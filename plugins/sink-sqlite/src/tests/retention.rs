@@ -6,7 +6,7 @@ const DAY: u64 = 86_400_000;
 
 fn keeping(inference_days: Option<i64>, content_days: Option<i64>) -> Store<Memory> {
     let memory = Memory::over(Connection::open_in_memory().unwrap());
-    Store::over(memory, &Settings { path: "x.db".into(), inference_days, content_days }).unwrap()
+    Store::over(memory, &Settings { inference_days, content_days, ..settings() }).unwrap()
 }
 
 /// The database's clock is the machine's.
@@ -154,7 +154,7 @@ fn without_days_everything_stays_and_days_of_nonsense_are_refused() {
     {
         let memory = Memory::over(Connection::open_in_memory().unwrap());
         let (inference_days, content_days) = days;
-        let settings = Settings { path: "x.db".into(), inference_days, content_days };
+        let settings = Settings { inference_days, content_days, ..settings() };
         let error = Store::over(memory, &settings).err().unwrap();
         assert_eq!(error.pointer, pointer);
     }
@@ -165,7 +165,7 @@ fn retention_that_fails_does_not_fail_the_write() {
     let mut store = keeping(Some(1), None);
     let sql = "CREATE TRIGGER keep BEFORE DELETE ON inference
                BEGIN SELECT RAISE(ABORT, 'not today'); END";
-    store.database.0.connection.execute_batch(sql).unwrap();
+    store.database.database.connection.execute_batch(sql).unwrap();
     let batch = [call("old", today() - 9 * DAY), call("new", today())];
     assert_eq!(store.take(&batch), Outcome::Ack);
     assert_eq!(count(&mut store, "inference"), 2);

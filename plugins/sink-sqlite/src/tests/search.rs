@@ -89,7 +89,7 @@ fn rows_are_still_found_after_the_file_was_compacted() {
     assert_eq!(write(&mut store, &calls), Outcome::Ack);
     store
         .database
-        .0
+        .database
         .connection
         .execute_batch("DELETE FROM inference WHERE id < '5'; VACUUM")
         .unwrap();
@@ -108,4 +108,21 @@ fn a_search_has_a_bound_and_other_tables_have_no_words() {
     assert_eq!(found(&mut store, &many[1..].join(" ")), [""; 0]);
     let answer = list::rows(&mut store.database, Table::Feedback, &filter, &page);
     assert!(matches!(answer, Err(QueryError::Unsupported(_))), "{answer:?}");
+}
+
+#[test]
+fn a_store_without_a_text_index_keeps_no_words_and_says_so() {
+    let settings = Settings { text_index: false, ..settings() };
+    let memory = Memory::over(Connection::open_in_memory().unwrap());
+    let mut store = Store::over(memory, &settings).unwrap();
+    assert_eq!(write(&mut store, &[with_request("a", json!("panic"))]), Outcome::Ack);
+    assert_eq!(cell(&mut store, "SELECT count(*) FROM inference_text"), Value::Integer(0));
+    let page = PageRequest { order: Order::NewestFirst, limit: 1, cursor: None };
+    let filter = RowFilter { text: Some("panic".into()), ..no_filter() };
+    let answer = list::rows(&mut store.database, Table::Inference, &filter, &page);
+    assert!(matches!(answer, Err(QueryError::Unsupported(_))), "{answer:?}");
+    let Ok(whole) = list::rows(&mut store.database, Table::Inference, &no_filter(), &page) else {
+        panic!("all else is answered");
+    };
+    assert_eq!(whole.items.len(), 1);
 }

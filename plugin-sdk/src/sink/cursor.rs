@@ -1,25 +1,30 @@
 //! Where a page ended: the table, the order, the time and the id of its last row.
 //!
 //! Written as `c`, the table's letter, `n` (newest first) or `o` (oldest first), the time in
-//! hexadecimal, `-`, the id. A cursor goes on only in the table and order that it came from.
+//! hexadecimal, `-`, the id. A cursor goes on only in the table and order that it came from. For
+//! stores whose pages go by time and then id, as the contract wants it.
 
-use torana_plugin_sdk::sink::{Order, Table};
+use super::{Order, Table};
 
 /// Ids are UUIDs; a cursor with more is not ours.
 const MAX_ID: usize = 64;
 
 /// The last row of a page.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Cursor {
-    pub(crate) table: Table,
-    pub(crate) order: Order,
-    pub(crate) time_unix_ms: u64,
-    pub(crate) id: String,
+pub struct Cursor {
+    /// Where it came from.
+    pub table: Table,
+    /// How that was walked.
+    pub order: Order,
+    /// Of the row.
+    pub time_unix_ms: u64,
+    /// Of the row.
+    pub id: String,
 }
 
 impl Cursor {
     /// What the caller hands back.
-    pub(crate) fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let table = letter(self.table);
         let order = match self.order {
             Order::NewestFirst => 'n',
@@ -29,7 +34,7 @@ impl Cursor {
     }
 
     /// None for what [`Cursor::encode`] cannot have written for this table and order.
-    pub(crate) fn decode(cursor: &str, table: Table, order: Order) -> Option<Self> {
+    pub fn decode(cursor: &str, table: Table, order: Order) -> Option<Self> {
         let (time, id) = cursor.get(3..)?.split_once('-')?;
         let is_id = (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|it| it.is_ascii_graphic());
         let time_unix_ms = u64::from_str_radix(time, 16).ok()?;
