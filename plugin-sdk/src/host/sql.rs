@@ -1,11 +1,12 @@
-//! The plugin's own SQLite database. Grant: `sql = true`.
+//! The plugin's own database. Grant: `sql = true`.
 //!
-//! The file is the `path` of the plugin's settings; `ATTACH` and extensions are refused.
+//! An SQLite file, the `path` of the plugin's settings (`ATTACH` and extensions are refused), or
+//! the PostgreSQL database that the operator names for the sink.
 //! Write against [`Database`] and hand in [`Own`]: a test hands in one of its own.
 
 pub use crate::bindings::host::sql::{Error, Rows, Statement, Value};
 
-/// A SQLite database.
+/// A database.
 pub trait Database {
     /// Runs all statements in one transaction: all or none. Gives rows changed by each.
     ///
@@ -49,7 +50,7 @@ impl Database for Own {
 }
 
 impl Statement {
-    /// A statement and what is bound to its `?1`, `?2`, …
+    /// A statement and what is bound to its `?1`, `?2`, … (SQLite) or `$1`, `$2`, … (PostgreSQL).
     pub fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Self {
         Self { sql: sql.into(), parameters }
     }
@@ -79,7 +80,7 @@ impl From<f64> for Value {
     }
 }
 
-/// SQLite's integers are signed: what does not fit becomes the largest.
+/// Integers of databases are signed: what does not fit becomes the largest.
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))

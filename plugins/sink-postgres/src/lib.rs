@@ -181,3 +181,6 @@ impl QueryableSink for Store<Own> {
 }
 
 torana_plugin_sdk::export_queryable_sink!(Store<Own>);
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Both stores behind the real binary: the same calls to both, the same questions over HTTP;
-//! and a ClickHouse that is down while calls go on, and that refuses a row.
+//! All stores behind the real binary: the same calls to each, the same questions over HTTP; and
+//! servers that are down while calls go on, or refuse a row.
 
 use serde_json::{Value, json};
 use torana_tests::clickhouse::ClickHouse;
@@ -7,6 +7,7 @@ use torana_tests::client::Request;
 use torana_tests::eventually::eventually;
 use torana_tests::gateway::{Config, Folder, Gateway};
 use torana_tests::openai;
+use torana_tests::postgres::{self, Postgres};
 use torana_tests::process::Missing;
 use torana_tests::provider::{Asked, Provider};
 use torana_tests::script::Script;
@@ -37,13 +38,20 @@ const NOTHING: [&str; 2] = ["inferences?model=nobody", "inferences?since=4000000
 /// What the host sends and the sink never sees.
 const PASSWORD: &str = "pass\"word";
 
-fn server(test: &str) -> Option<ClickHouse> {
-    Missing::or_skip(ClickHouse::start_with(Some(PASSWORD)), test)
+struct Servers {
+    clickhouse: ClickHouse,
+    postgres: Postgres,
 }
 
-/// A provider that answers, fails and breaks off, and both stores.
-fn config(provider: &Provider, server: &ClickHouse, query_sink: &str) -> Config {
-    let (provider, server) = (provider.url(), server.url());
+fn servers(test: &str) -> Option<Servers> {
+    let clickhouse = Missing::or_skip(ClickHouse::start_with(Some(PASSWORD)), test)?;
+    let postgres = Missing::or_skip(Postgres::start(), test)?;
+    Some(Servers { clickhouse, postgres })
+}
+
+/// A provider that answers, fails and breaks off, and all stores.
+fn config(provider: &Provider, servers: &Servers, query_sink: &str) -> Config {
+    let (provider, server) = (provider.url(), servers.clickhouse.url());
     let tables = format!(
         "[providers.up]\npreset = \"openai-compatible\"\nbase_url = \"{provider}\"\n\
          [models.plain]\nendpoints = [\"up/scripted\"]\nrouter = \"priority\"\n\
@@ -54,8 +62,10 @@ fn config(provider: &Provider, server: &ClickHouse, query_sink: &str) -> Config 
          [metrics.solved]\ntype = \"boolean\"\n\
          [keys.team]\nsecret = \"env:TEAM\"\nreads = \"all\"\n[keys.ops]\nsecret = \"env:OPS\"\n\
          [sinks.embedded]\nplugin = \"sink-sqlite\"\nsettings = {{ path = \"torana.db\" }}\n\
-         [sinks.server]\nplugin = \"sink-clickhouse\"\nsettings = {{ url = \"{server}\" }}\n\
-         headers = {{ \"X-ClickHouse-Key\" = \"env:PASSWORD\" }}\n"
+         [sinks.clickhouse]\nplugin = \"sink-clickhouse\"\n\
+         settings = {{ url = \"{server}\" }}\n\
+         headers = {{ \"X-ClickHouse-Key\" = \"env:PASSWORD\" }}\n\
+         [sinks.postgres]\nplugin = \"sink-postgres\"\ndatabase = \"env:DATABASE_URL\"\n"
     );
     Config::new(tables).top(&format!("query_sink = \"{query_sink}\""))
 }
@@ -68,8 +78,15 @@ fn respond(asked: &Asked) -> Script {
     }
 }
 
-fn start(folder: Folder) -> Gateway {
-    Gateway::start_in(folder, &[("TEAM", "sk-team"), ("OPS", "sk-ops"), ("PASSWORD", PASSWORD)])
+fn start(folder: Folder, servers: &Servers) -> Gateway {
+    let database = servers.postgres.url();
+    let environment = [
+        ("TEAM", "sk-team"),
+        ("OPS", "sk-ops"),
+        ("PASSWORD", PASSWORD),
+        ("DATABASE_URL", &*database),
+    ];
+    Gateway::start_in(folder, &environment)
 }
 
 fn ask(gateway: &Gateway, path: &str) -> (u16, Value) {
@@ -137,11 +154,11 @@ fn assert_alike(path: &str, one: &Value, other: &Value) {
 }
 
 #[test]
-fn both_stores_answer_alike_over_http() {
-    let Some(server) = server("both stores over HTTP") else { return };
+fn all_stores_answer_alike_over_http() {
+    let Some(servers) = servers("all stores over HTTP") else { return };
     let provider = Provider::start(respond);
-    let folder = Folder::new(&config(&provider, &server, "embedded"));
-    let gateway = start(folder.clone());
+    let folder = Folder::new(&config(&provider, &servers, "embedded"));
+    let gateway = start(folder.clone(), &servers);
     let ids = calls(&gateway, 40);
     judge(&gateway, &ids);
     let answers = |gateway: &Gateway| {
@@ -155,83 +172,101 @@ fn both_stores_answer_alike_over_http() {
         answers.collect::<Vec<_>>()
     };
     let embedded = answers(&gateway);
-    let generation = gateway.generation();
-    folder.configure(&config(&provider, &server, "server"));
-    gateway.later_than(generation);
-    let server = answers(&gateway);
-    for ((embedded, path), (server, _)) in embedded.iter().zip(&server) {
-        assert_eq!((embedded.0, server.0), (200, 200), "{path}: {}", server.1);
-        assert_alike(path, &embedded.1, &server.1);
+    for sink in ["clickhouse", "postgres"] {
+        let generation = gateway.generation();
+        folder.configure(&config(&provider, &servers, sink));
+        gateway.later_than(generation);
+        let server = answers(&gateway);
+        for ((embedded, path), (server, _)) in embedded.iter().zip(&server) {
+            assert_eq!((embedded.0, server.0), (200, 200), "{sink}: {path}: {}", server.1);
+            assert_alike(path, &embedded.1, &server.1);
+        }
     }
     let newest_first: Vec<String> = ids.iter().rev().cloned().collect();
-    assert_eq!(page_ids(&server[0].0.1), newest_first);
-    for (question, ((_, answer), _)) in QUESTIONS.iter().zip(&server) {
+    assert_eq!(page_ids(&embedded[0].0.1), newest_first);
+    for (question, ((_, answer), _)) in QUESTIONS.iter().zip(&embedded) {
         let is_none = answer["data"].as_array().unwrap().is_empty();
         assert_eq!(is_none, NOTHING.contains(question), "{question}: {answer}");
     }
 }
 
 #[test]
-fn calls_go_on_while_the_server_is_down_and_it_gets_them_all_in_order() {
-    let Some(mut server) = server("a ClickHouse that is down") else { return };
+fn calls_go_on_while_the_servers_are_down_and_they_get_them_all_in_order() {
+    let Some(mut servers) = servers("servers that are down") else { return };
     let provider = Provider::start(respond);
-    let gateway = start(Folder::new(&config(&provider, &server, "embedded")));
+    let gateway = start(Folder::new(&config(&provider, &servers, "embedded")), &servers);
     let mut ids = calls(&gateway, 10);
-    server.stop();
+    servers.clickhouse.stop();
+    servers.postgres.stop();
     ids.extend(calls(&gateway, 30));
-    server.resume();
+    servers.clickhouse.resume();
+    servers.postgres.resume();
     ids.extend(calls(&gateway, 10));
-    let listed = "SELECT id FROM torana.inference FINAL ORDER BY time_unix_ms, id";
-    let found = eventually("all calls on the server", || {
-        let found = server.try_query(listed);
-        let found: Vec<String> = found.text().lines().map(str::to_owned).collect();
-        (found.len() >= ids.len()).then_some(found)
-    });
-    assert_eq!(found, ids);
-    let counted = |table: &str| {
-        let count = format!("SELECT count() FROM torana.{table} FINAL");
-        server.query(&count).parse::<usize>().unwrap()
-    };
     let page = ask(&gateway, "/v1/inferences?limit=1000").1;
-    let attempts: u64 = page["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|item| item["attempts"].as_u64().unwrap())
-        .sum();
-    assert_eq!(counted("inference"), ids.len());
-    assert_eq!(counted("model_inference") as u64, attempts);
+    let attempts = page["data"].as_array().unwrap().iter();
+    let attempts: u64 = attempts.map(|item| item["attempts"].as_u64().unwrap()).sum();
+    let Servers { clickhouse, postgres } = &servers;
+    // `FINAL` is ClickHouse's: one of each row that came twice.
+    let clickhouse = |sql: &str| Some(clickhouse.try_query(&format!("{sql} FINAL")).text());
+    let postgres = |sql: &str| postgres.try_query(sql).ok();
+    let query: [(&str, &dyn Fn(&str) -> Option<String>); 2] =
+        [("clickhouse", &clickhouse), ("postgres", &postgres)];
+    for (name, query) in query {
+        let found = eventually(name, || {
+            let found = query("SELECT time_unix_ms, id FROM torana.inference")?;
+            let mut found: Vec<Vec<&str>> =
+                found.lines().map(|line| line.split(['\t', '|']).collect()).collect();
+            found.sort_unstable();
+            let ids = found.into_iter().map(|row| row.get(1).copied().unwrap_or_default());
+            let found: Vec<String> = ids.map(str::to_owned).collect();
+            (found.len() >= page_ids(&page).len()).then_some(found)
+        });
+        assert_eq!(found, ids, "{name}");
+        let counted = query("SELECT count(*) FROM torana.model_inference").unwrap();
+        assert_eq!(counted.trim(), attempts.to_string(), "{name}");
+    }
 }
 
 #[test]
 fn a_row_that_the_server_refuses_is_kept_beside_with_the_reason() {
-    let Some(server) = server("a ClickHouse that refuses a row") else { return };
+    let Some(servers) = servers("servers that refuse a row") else { return };
     let provider = Provider::start(respond);
-    let gateway = start(Folder::new(&config(&provider, &server, "embedded")));
+    let gateway = start(Folder::new(&config(&provider, &servers, "embedded")), &servers);
+    let Servers { clickhouse, postgres } = &servers;
     eventually("the tables", || {
-        let there = server.try_query("EXISTS TABLE torana.inference");
-        (there.text().trim() == "1").then_some(())
+        let there = clickhouse.try_query("EXISTS TABLE torana.inference");
+        let is_there = postgres.query("SELECT to_regclass('torana.inference') IS NOT NULL");
+        (there.text().trim() == "1" && is_there == "t").then_some(())
     });
-    server.query("ALTER TABLE torana.inference ADD CONSTRAINT mine CHECK model != 'fails'");
+    let constraint = "ALTER TABLE torana.inference ADD CONSTRAINT mine CHECK";
+    clickhouse.query(&format!("{constraint} model != 'fails'"));
+    postgres.query(&format!("{constraint} (model <> 'fails')"));
     let ids = calls(&gateway, 8);
-    let dead_letters = gateway.folder.path("data/journal/dead-letters/server.jsonl");
-    let letters = eventually("two dead letters", || {
-        let text = std::fs::read_to_string(&dead_letters).ok()?;
-        let lines: Vec<Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (lines.len() == 2).then_some(lines)
-    });
-    for (letter, id) in letters.iter().zip([&ids[2], &ids[6]]) {
-        assert_eq!(letter["id"], id.as_str());
-        let reason = letter["reason"].as_str().unwrap();
-        assert!(reason.contains("VIOLATED_CONSTRAINT"), "{reason}");
-        assert!(letter["row"].as_str().unwrap().contains("\"fails\""), "{letter}");
+    for (sink, why) in [("clickhouse", "VIOLATED_CONSTRAINT"), ("postgres", "\"mine\" (23514)")] {
+        let path = gateway.folder.path(&format!("data/journal/dead-letters/{sink}.jsonl"));
+        let letters = eventually("two dead letters", || {
+            let text = std::fs::read_to_string(&path).ok()?;
+            let lines: Vec<Value> =
+                text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            (lines.len() == 2).then_some(lines)
+        });
+        for (letter, id) in letters.iter().zip([&ids[2], &ids[6]]) {
+            assert_eq!(letter["id"], id.as_str());
+            let reason = letter["reason"].as_str().unwrap();
+            assert!(reason.contains(why), "{reason}");
+            assert!(letter["row"].as_str().unwrap().contains("\"fails\""), "{letter}");
+        }
     }
     eventually("all other calls", || {
-        let count = server.query("SELECT count() FROM torana.inference FINAL");
-        (count == "6").then_some(())
+        let count = clickhouse.query("SELECT count() FROM torana.inference FINAL");
+        (count == "6" && postgres.query("SELECT count(*) FROM torana.inference") == "6")
+            .then_some(())
     });
-    for secret in ["日本語", PASSWORD] {
+    let url_password = postgres::PASSWORD.replace(' ', "%20");
+    for secret in ["日本語", PASSWORD, postgres::PASSWORD, &url_password] {
         assert!(!gateway.log().contains(secret), "{secret} is not for the log");
+        for path in ["/status", "/metrics"] {
+            assert!(!gateway.admin(path).text().contains(secret), "{secret} in {path}");
+        }
     }
 }
