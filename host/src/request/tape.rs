@@ -22,7 +22,7 @@ struct Tracks {
 }
 
 /// What is on a tape.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Taped {
     pub request: Option<Bytes>,
     pub response: Option<Received>,
@@ -31,7 +31,7 @@ pub struct Taped {
 }
 
 /// A provider's body.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Received {
     Whole(Bytes),
     /// Frames as text, as they came; more than `text` if `is_cut`.
@@ -83,8 +83,15 @@ impl Tape {
         self.lock().spent = Some(usage);
     }
 
-    pub fn read(&self) -> Taped {
-        self.lock().clone()
+    /// Usage of answers that were not the last.
+    pub fn paid(&self) -> Option<Usage> {
+        self.lock().spent
+    }
+
+    /// The bodies, for the one who writes them down.
+    pub fn take(&self) -> Taped {
+        let mut taped = self.lock();
+        Taped { request: taped.request.take(), response: taped.response.take(), spent: taped.spent }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taped> {
@@ -103,7 +110,7 @@ mod tests {
         for chunk in ["data: ", "1234", "5"] {
             tape.streamed(chunk.as_bytes());
         }
-        let taped = tape.read();
+        let taped = tape.take();
         assert_eq!(taped.request.as_deref(), Some(&b"ask"[..]));
         let Some(Received::Stream { text, is_cut }) = taped.response else { unreachable!() };
         assert_eq!((text.as_slice(), is_cut), (&b"data: 1234"[..], true));
@@ -116,7 +123,7 @@ mod tests {
         tape.received(&Bytes::from_static(b"bad"));
         tape.spent(Usage { input: 3, ..Usage::default() });
         tape.sent(&Bytes::from_static(b"two"));
-        let taped = tape.read();
+        let taped = tape.take();
         assert_eq!(taped.request.as_deref(), Some(&b"two"[..]));
         assert!(taped.response.is_none());
         assert_eq!(taped.spent.map(|usage| usage.input), Some(3));
@@ -128,7 +135,7 @@ mod tests {
         tape.sent(&Bytes::from_static(b"ask"));
         tape.streamed(b"data");
         tape.received(&Bytes::from_static(b"answer"));
-        let taped = tape.read();
+        let taped = tape.take();
         assert!(taped.request.is_none() && taped.response.is_none());
     }
 }

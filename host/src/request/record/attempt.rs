@@ -36,7 +36,7 @@ impl Attempt {
     /// As reported, or as far as it is known of an attempt that was given up.
     pub(super) fn usage(&self) -> Option<Usage> {
         let reported = self.finished.as_ref().and_then(|finished| finished.usage);
-        reported.or_else(|| self.tape.read().spent)
+        reported.or_else(|| self.tape.paid())
     }
 
     /// US dollars, as far as anybody knows, and who does.

@@ -1,5 +1,6 @@
 //! A record's rows, made once, when it is closed.
 
+use bytes::Bytes;
 use serde::Serialize;
 use torana_routing::price;
 use uuid::Uuid;
@@ -10,6 +11,10 @@ use super::{Outcome, Record, content, milliseconds};
 use crate::config::Content;
 use crate::gateway::Gateway;
 use crate::journal::{Row, RowKind};
+
+/// Of the rows of a common call beside the client's and the provider's bodies, to begin with.
+const INFERENCE_BYTES: usize = 4 << 10;
+const ATTEMPT_BYTES: usize = 1 << 10;
 
 impl Record {
     /// Counts the call, and makes its rows: none where nothing may be kept.
@@ -81,12 +86,13 @@ impl Record {
             resumed: &self.resumed,
             error: outcome.error.as_ref().map(|error| error.shown(quotes)),
             content: self.content.as_str(),
-            redacted: request.hidden + response.hidden > 0,
-            request: request.json.as_deref(),
-            response: response.json.as_deref(),
+            redacted: request.hides_something() || response.hides_something(),
+            request,
+            response,
             decision: self.decision.as_ref(),
         };
-        self.row(self.id, RowKind::Inference, self.time_unix_ms, &fields)
+        let room = INFERENCE_BYTES + self.request.as_ref().map_or(0, Bytes::len);
+        self.row(self.id, RowKind::Inference, self.time_unix_ms, room, &fields)
     }
 
     /// The attempt that the answer came from, or the last that failed.
@@ -100,8 +106,12 @@ impl Record {
         let journal = &self.snapshot.config.journal;
         let full = self.content == Content::Full;
         let quotes = full && journal.redaction.is_empty();
-        let taped = attempt.tape.read();
+        let taped = attempt.tape.take();
         let raw = content::raw(&taped, journal.raw_bytes, &journal.redaction);
+        let lengths =
+            [&raw.request, &raw.response].map(|raw| raw.as_ref().map_or(0, |it| it.len()));
+        // A tenth for what JSON escapes.
+        let room = ATTEMPT_BYTES + lengths.iter().sum::<usize>() * 11 / 10;
         let usage = attempt.usage();
         let cost = attempt.cost();
         let fields = AttemptFields {
@@ -133,15 +143,24 @@ impl Record {
             raw_response: raw.response,
             raw_truncated: raw.is_cut,
         };
-        self.row(attempt.id, RowKind::ModelInference, attempt.time_unix_ms, &fields)
+        self.row(attempt.id, RowKind::ModelInference, attempt.time_unix_ms, room, &fields)
     }
 
-    fn row(&self, id: Uuid, kind: RowKind, time_unix_ms: u64, fields: &impl Serialize) -> Row {
+    /// `room`: bytes that the row will take, by and large.
+    fn row(
+        &self,
+        id: Uuid,
+        kind: RowKind,
+        time_unix_ms: u64,
+        room: usize,
+        fields: &impl Serialize,
+    ) -> Row {
+        let mut json = Vec::with_capacity(room);
         // Plain structs of numbers, strings and parsed JSON serialize without fail.
-        let json = serde_json::to_vec(fields).unwrap_or_else(|error| {
+        if let Err(error) = serde_json::to_writer(&mut json, fields) {
             tracing::error!(%error, "a row could not be serialized");
-            b"{}".to_vec()
-        });
+            json = b"{}".to_vec();
+        }
         Row { id, kind, inference_id: self.id, time_unix_ms, json }
     }
 }

@@ -5,45 +5,64 @@
 //! `journal.redact` names. What might repeat content is content too: messages of providers,
 //! and what the gateway says about an answer that is not as it should be.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use torana_wire::chat::Response;
 
 use super::super::redact::{REDACTED, Redaction};
 use super::super::tags::Tags;
 use super::super::tape::{Received, Taped};
 
-/// A value as a row shows it, and how many of its values are not shown.
-#[derive(Default)]
-pub(super) struct Shown {
-    pub(super) json: Option<Box<RawValue>>,
-    pub(super) hidden: usize,
+/// A value as a row shows it: nothing copied but where something of it is hidden.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Shown<'a> {
+    Nothing,
+    Body(&'a RawValue),
+    Answer(&'a Response),
+    InPart(InPart),
 }
 
-/// The client's body. None if it is no JSON.
-pub(super) fn request(body: Option<&Bytes>, redaction: &Redaction) -> Shown {
-    let Some(body) = body else { return Shown::default() };
-    if redaction.is_empty() {
-        let json = serde_json::from_slice::<&RawValue>(body).ok();
-        return Shown { json: json.map(RawValue::to_owned), hidden: 0 };
+/// A value some of whose values are not shown.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct InPart {
+    value: Value,
+    #[serde(skip)]
+    hidden: usize,
+}
+
+impl Shown<'_> {
+    pub(super) fn hides_something(&self) -> bool {
+        matches!(self, Self::InPart(InPart { hidden, .. }) if *hidden > 0)
     }
-    serde_json::from_slice(body).map_or_else(|_| Shown::default(), |it| redacted(it, redaction))
+}
+
+/// The client's body. Nothing if it is no JSON.
+pub(super) fn request<'a>(body: Option<&'a Bytes>, redaction: &Redaction) -> Shown<'a> {
+    let Some(body) = body else { return Shown::Nothing };
+    if redaction.is_empty() {
+        return serde_json::from_slice(body).map_or(Shown::Nothing, Shown::Body);
+    }
+    serde_json::from_slice(body).map_or(Shown::Nothing, |value| in_part(value, redaction))
 }
 
 /// The answer as a response of the chat payload.
-pub(super) fn response(response: Option<&Response>, redaction: &Redaction) -> Shown {
-    let Some(response) = response else { return Shown::default() };
+pub(super) fn response<'a>(response: Option<&'a Response>, redaction: &Redaction) -> Shown<'a> {
+    let Some(response) = response else { return Shown::Nothing };
     if redaction.is_empty() {
-        return Shown { json: to_raw_value(response).ok(), hidden: 0 };
+        return Shown::Answer(response);
     }
-    serde_json::to_value(response).map_or_else(|_| Shown::default(), |it| redacted(it, redaction))
+    serde_json::to_value(response).map_or(Shown::Nothing, |value| in_part(value, redaction))
 }
 
-fn redacted(mut value: Value, redaction: &Redaction) -> Shown {
+fn in_part(mut value: Value, redaction: &Redaction) -> Shown<'static> {
     let hidden = redaction.apply(&mut value);
-    Shown { json: to_raw_value(&value).ok(), hidden }
+    Shown::InPart(InPart { value, hidden })
 }
 
 /// A path that hides something of a body's `metadata` hides it as a tag, too.
@@ -69,9 +88,9 @@ pub(super) fn remark(text: String, with_content: bool) -> String {
 
 /// Bodies of an attempt.
 #[derive(Default)]
-pub(super) struct Raw {
-    pub(super) request: Option<String>,
-    pub(super) response: Option<String>,
+pub(super) struct Raw<'a> {
+    pub(super) request: Option<Cow<'a, str>>,
+    pub(super) response: Option<Cow<'a, str>>,
     pub(super) is_cut: bool,
 }
 
@@ -80,7 +99,7 @@ pub(super) struct Raw {
 /// None where anything is to be hidden: paths are written for the client's dialect and for the
 /// chat payload, and what they name stands elsewhere in a body that was translated, asked again
 /// or gone on with.
-pub(super) fn raw(taped: &Taped, limit: usize, redaction: &Redaction) -> Raw {
+pub(super) fn raw<'a>(taped: &'a Taped, limit: usize, redaction: &Redaction) -> Raw<'a> {
     let mut raw = Raw::default();
     if !redaction.is_empty() {
         return raw;
@@ -97,16 +116,20 @@ pub(super) fn raw(taped: &Taped, limit: usize, redaction: &Redaction) -> Raw {
 }
 
 /// As text of at most so many bytes.
-fn cut(body: &[u8], limit: usize, is_cut: &mut bool) -> String {
+fn cut<'a>(body: &'a [u8], limit: usize, is_cut: &mut bool) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(body.get(..limit).unwrap_or(body));
-    let mut text = text.into_owned();
-    if body.len() > limit {
-        *is_cut = true;
-        // A character that the bound went through.
-        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
-        text.truncate(whole);
+    if body.len() <= limit {
+        return text;
     }
-    text
+    *is_cut = true;
+    // A character that the bound went through.
+    let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+    if whole == text.len() {
+        return text;
+    }
+    let mut text = text.into_owned();
+    text.truncate(whole);
+    Cow::Owned(text)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The shapes of rows, as `docs/data-model.md` describes them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 use torana_routing::execution::Reason;
 use torana_routing::price::CostSource;
 use torana_wire::chat::Usage;
@@ -58,8 +58,8 @@ pub(super) struct InferenceFields<'a> {
     pub(super) error: Option<ErrorFields>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) redacted: bool,
-    pub(super) request: Option<&'a RawValue>,
-    pub(super) response: Option<&'a RawValue>,
+    pub(super) request: content::Shown<'a>,
+    pub(super) response: content::Shown<'a>,
     pub(super) decision: Option<&'a Decision>,
 }
 
@@ -113,8 +113,8 @@ pub(super) struct AttemptFields<'a> {
     pub(super) cost_usd: Option<f64>,
     pub(super) cost_source: Option<CostSource>,
     pub(super) error: Option<ErrorFields>,
-    pub(super) raw_request: Option<String>,
-    pub(super) raw_response: Option<String>,
+    pub(super) raw_request: Option<Cow<'a, str>>,
+    pub(super) raw_response: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) raw_truncated: bool,
 }

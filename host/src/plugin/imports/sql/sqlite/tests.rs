@@ -1,6 +1,7 @@
 //! What a plugin can do with its database, and what it is told when it cannot.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::super::MAX_BYTES;
 use super::*;
 
 fn statement(sql: &str, parameters: Vec<Value>) -> Statement {
