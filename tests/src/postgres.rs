@@ -4,7 +4,6 @@
 //! password, that speaks TLS with a certificate of its own authority, and can be stopped like a
 //! machine that loses power, started again with the same data, and asked past the gateway.
 
-use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::chown;
@@ -224,7 +223,7 @@ fn owner() -> Result<Owner, Missing> {
 
 /// Where the server and its tools are: in the path, or where Debian and Red Hat put them.
 fn programs() -> Result<PathBuf, Missing> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut versions: Vec<PathBuf> =

@@ -209,9 +209,9 @@ fn calls_go_on_while_the_servers_are_down_and_they_get_them_all_in_order() {
     // `FINAL` is ClickHouse's: one of each row that came twice.
     let clickhouse = |sql: &str| Some(clickhouse.try_query(&format!("{sql} FINAL")).text());
     let postgres = |sql: &str| postgres.try_query(sql).ok();
-    let query: [(&str, &dyn Fn(&str) -> Option<String>); 2] =
-        [("clickhouse", &clickhouse), ("postgres", &postgres)];
-    for (name, query) in query {
+    type Query<'a> = &'a dyn Fn(&str) -> Option<String>;
+    let servers: [(&str, Query<'_>); 2] = [("clickhouse", &clickhouse), ("postgres", &postgres)];
+    for (name, query) in servers {
         let found = eventually(name, || {
             let found = query("SELECT time_unix_ms, id FROM torana.inference")?;
             let mut found: Vec<Vec<&str>> =
