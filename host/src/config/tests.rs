@@ -31,6 +31,7 @@ const BUNDLED: [&str; 18] = [
     "sink-clickhouse",
     "sink-jsonl",
     "sink-otlp",
+    "sink-postgres",
     "sink-sqlite",
     "sink-webhook",
 ];
@@ -40,6 +41,8 @@ fn environment(name: &str) -> Option<String> {
         "KEY_A" => Some("secret-a".to_owned()),
         "KEY_B" => Some("secret-b".to_owned()),
         "EMPTY" => Some(String::new()),
+        "DATABASE_URL" => Some("postgres://u:secret-a@127.0.0.1/x".to_owned()),
+        "FAR_DATABASE_URL" => Some("postgres://u:secret-a@db.internal/x".to_owned()),
         _ => None,
     }
 }

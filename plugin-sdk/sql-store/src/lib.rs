@@ -7,6 +7,7 @@
 //! answer is the one that `wit/sink/sink.wit` promises; the stores are held against each other
 //! in `tests/tests/stores/`.
 
+pub mod complaints;
 pub mod engine;
 pub mod feedback;
 pub mod filter;

@@ -1,4 +1,4 @@
-//! Taking a batch: as one transaction, or row by row when the database refuses it.
+//! Taking a batch: as one transaction, or in halves when the database refuses it.
 //!
 //! What another try may mend (a held database, a full disk) asks for that try; what none can
 //! mend rejects the row that it is about, and only that one. A batch of more bytes than the
@@ -7,14 +7,14 @@
 use std::ops::Range;
 
 use torana_plugin_sdk::host::sql::{Error, Statement, Value};
-use torana_plugin_sdk::log;
 use torana_plugin_sdk::sink::{Outcome, Rejection, Row};
 
+use crate::complaints::Complaints;
 use crate::engine::Engine;
 use crate::{record, schema};
 
 /// How long to leave a database alone that is held or full.
-const RETRY_MS: u32 = 1_000;
+pub const RETRY_MS: u32 = 1_000;
 /// Of one transaction, unless a single row has more. The host takes 8 MiB in one call; the
 /// names of columns and the lengths of values come on top.
 const MAX_BYTES: usize = 6 << 20;
@@ -29,7 +29,7 @@ struct Work {
 }
 
 /// Takes `batch`. A row that cannot be taken is rejected; all others are durable.
-pub fn batch(engine: &mut impl Engine, batch: &[Row]) -> Outcome {
+pub fn batch(engine: &mut impl Engine, batch: &[Row], complaints: &mut Complaints) -> Outcome {
     let mut rejections = Vec::new();
     let mut work = Work::default();
     for (position, row) in (0_u32..).zip(batch) {
@@ -41,21 +41,24 @@ pub fn batch(engine: &mut impl Engine, batch: &[Row]) -> Outcome {
             }
         };
         let bytes = statements.iter().map(weight).sum();
-        if work.bytes.saturating_add(bytes) > MAX_BYTES
-            && let Err(error) = std::mem::take(&mut work).done(engine, &mut rejections)
-        {
-            return retry(&error);
+        if work.bytes.saturating_add(bytes) > MAX_BYTES {
+            if let Err(error) = take(engine, &work.statements, &work.rows, &mut rejections) {
+                return retry(&error, complaints);
+            }
+            work = Work::default();
         }
         work.add(position, statements, bytes);
     }
-    if let Err(error) = work.done(engine, &mut rejections) {
-        return retry(&error);
+    if let Err(error) = take(engine, &work.statements, &work.rows, &mut rejections) {
+        return retry(&error, complaints);
     }
+    complaints.over();
+    rejections.sort_by_key(|rejection| rejection.row);
     if rejections.is_empty() { Outcome::Ack } else { Outcome::Reject(rejections) }
 }
 
-fn retry(error: &Error) -> Outcome {
-    log::warn!("the store takes nothing now: {}", schema::words(error));
+fn retry(error: &Error, complaints: &mut Complaints) -> Outcome {
+    complaints.failed(&schema::words(error));
     Outcome::Retry(RETRY_MS)
 }
 
@@ -77,40 +80,34 @@ impl Work {
         self.rows.push((position, first..self.statements.len()));
         self.bytes += bytes;
     }
+}
 
-    /// Fails only with what another try may mend. Rows taken before that are there, and the
-    /// next try leaves them as they are.
-    fn done(self, engine: &mut impl Engine, rejections: &mut Vec<Rejection>) -> Result<(), Error> {
-        if self.statements.is_empty() {
-            return Ok(());
-        }
-        match engine.execute(&self.statements) {
-            Ok(_) => return Ok(()),
-            Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
-            Err(Error::Constraint(_) | Error::Statement(_) | Error::TooLarge) => {}
-        }
-        let (mut has_taken, mut refused) = (false, Vec::new());
-        for (position, statements) in self.rows {
-            let Some(statements) = self.statements.get(statements) else { continue };
-            match engine.execute(statements) {
-                Ok(_) => has_taken = true,
-                Err(error @ (Error::Busy | Error::Storage(_))) => return Err(error),
-                Err(error) => refused.push((position, error)),
-            }
-        }
-        // A database that understands no statement has lost its tables, or they were changed:
+/// Takes rows together, or in halves where one of them cannot be taken: that one is found in
+/// few transactions, and alone rejected. Fails only with what another try may mend; rows taken
+/// before that are there, and the next try leaves them as they are.
+fn take(
+    engine: &mut impl Engine,
+    statements: &[Statement],
+    rows: &[(u32, Range<usize>)],
+    rejections: &mut Vec<Rejection>,
+) -> Result<(), Error> {
+    let (Some((row, first)), Some((_, last))) = (rows.first(), rows.last()) else {
+        return Ok(());
+    };
+    let Some(these) = statements.get(first.start..last.end) else { return Ok(()) };
+    match engine.execute(these) {
+        Ok(_) => Ok(()),
+        // A database that does not understand a statement has lost a table, or one was changed:
         // that is not the rows' fault.
-        if !has_taken
-            && let Some(place) =
-                refused.iter().position(|(_, error)| matches!(error, Error::Statement(_)))
-        {
-            return Err(refused.swap_remove(place).1);
+        Err(error @ (Error::Busy | Error::Storage(_) | Error::Statement(_))) => Err(error),
+        Err(error) if rows.len() == 1 => {
+            rejections.push(Rejection { row: *row, reason: schema::words(&error) });
+            Ok(())
         }
-        rejections.extend(
-            refused
-                .into_iter()
-                .map(|(row, error)| Rejection { row, reason: schema::words(&error) }),
-        );
-        Ok(())
+        Err(Error::Constraint(_) | Error::TooLarge) => {
+            let (front, back) = rows.split_at(rows.len() / 2);
+            take(engine, statements, front, rejections)?;
+            take(engine, statements, back, rejections)
+        }
     }
 }

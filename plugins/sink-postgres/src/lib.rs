@@ -2,18 +2,19 @@
 //!
 //! The tables and what their columns mean stand in `schema.sql`. A row that is already there by
 //! its id is left as it is, so that repeated delivery changes nothing. A batch is one
-//! transaction; if the server refuses it, rows are taken one at a time to find those that it can
+//! transaction; if the server refuses it, halves of it are taken to find the rows that it can
 //! never take. A server that is down, full or closed to us is asked again later, and costs no
 //! row. Needs the grant `sql` and no other. Which database it is, and as whom, the host knows:
 //! `database` of the sink, which no plugin sees.
 
 use serde::Deserialize;
+use torana_plugin_sdk::SettingsError;
 use torana_plugin_sdk::host::sql::{Database, Error, Own, Statement, Value};
 use torana_plugin_sdk::sink::{
     FeedbackRequest, FeedbackRow, Outcome, Page, PageRequest, QueryError, QueryableSink, Row,
     RowFilter, Sink, Table, UsageReport, UsageRequest,
 };
-use torana_plugin_sdk::{SettingsError, log};
+use torana_sql_store::complaints::Complaints;
 use torana_sql_store::retention::{Days, Retention};
 use torana_sql_store::schema::MigrationError;
 use torana_sql_store::{feedback, list, schema, usage, write};
@@ -23,9 +24,6 @@ use crate::tables::Name;
 
 mod engine;
 mod tables;
-
-/// How long to leave a server alone that could not be made ready.
-const RETRY_MS: u32 = 1_000;
 
 /// The sink's `settings` table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -57,6 +55,7 @@ fn default_schema() -> String {
 struct Store<D> {
     database: Postgres<D>,
     retention: Retention,
+    complaints: Complaints,
     /// The tables are there, in the version that this plugin knows.
     is_ready: bool,
 }
@@ -69,12 +68,13 @@ impl<D: Database> Store<D> {
         let mut store = Self {
             database: Postgres { database, schema, has_text_index: settings.text_index },
             retention: Retention::new(days),
+            complaints: Complaints::default(),
             is_ready: false,
         };
         match store.prepare() {
             Ok(()) => Ok(store),
-            Err(MigrationError::Database(error)) => {
-                log::warn!("the store cannot be used yet: {}", schema::words(&error));
+            Err(error @ MigrationError::Database(_)) => {
+                store.complaints.failed(&error.to_string());
                 Ok(store)
             }
             Err(newer @ MigrationError::Newer { .. }) => {
@@ -118,10 +118,10 @@ impl<D: Database> Store<D> {
 
     fn take(&mut self, batch: &[Row]) -> Outcome {
         if let Err(error) = self.prepare() {
-            log::warn!("the store cannot be used yet: {error}");
-            return Outcome::Retry(RETRY_MS);
+            self.complaints.failed(&error.to_string());
+            return Outcome::Retry(write::RETRY_MS);
         }
-        let outcome = write::batch(&mut self.database, batch);
+        let outcome = write::batch(&mut self.database, batch, &mut self.complaints);
         if matches!(outcome, Outcome::Retry(_)) {
             // Somebody may have dropped the tables; they are made again.
             self.is_ready = false;

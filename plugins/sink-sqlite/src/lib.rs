@@ -2,7 +2,7 @@
 //!
 //! The tables and what their columns mean stand in `schema-2.sql`. A row that is already
 //! there by its id is left as it is, so that repeated delivery changes nothing. A batch is
-//! one transaction; if the database refuses it, rows are taken one at a time to find those
+//! one transaction; if the database refuses it, halves of it are taken to find the rows
 //! that it can never take. Needs the grant `sql` and no other: time is the database's. The
 //! file's settings, such as its write-ahead log, are the host's.
 
@@ -14,6 +14,7 @@ use torana_plugin_sdk::sink::{
     RowFilter, Sink, Table, UsageReport, UsageRequest,
 };
 
+use torana_sql_store::complaints::Complaints;
 use torana_sql_store::retention::{Days, Retention};
 use torana_sql_store::{feedback, list, schema, usage, write};
 
@@ -47,6 +48,7 @@ fn yes() -> bool {
 struct Store<D> {
     database: Sqlite<D>,
     retention: Retention,
+    complaints: Complaints,
 }
 
 impl<D: Database> Store<D> {
@@ -54,7 +56,11 @@ impl<D: Database> Store<D> {
         let days = Days::of(settings.inference_days, settings.content_days)?;
         let mut database = Sqlite { database, has_text_index: settings.text_index };
         match schema::migrate(&mut database, &tables::schema()) {
-            Ok(()) => Ok(Self { database, retention: Retention::new(days) }),
+            Ok(()) => Ok(Self {
+                database,
+                retention: Retention::new(days),
+                complaints: Complaints::default(),
+            }),
             Err(error) => {
                 let message = format!("cannot use {:?} as a store: {error}", settings.path);
                 Err(SettingsError::at("/path", message))
@@ -63,7 +69,7 @@ impl<D: Database> Store<D> {
     }
 
     fn take(&mut self, batch: &[Row]) -> Outcome {
-        let outcome = write::batch(&mut self.database, batch);
+        let outcome = write::batch(&mut self.database, batch, &mut self.complaints);
         if !matches!(outcome, Outcome::Retry(_)) {
             self.retention.after(&mut self.database, batch);
         }

@@ -42,7 +42,7 @@ fn inference(id: &str, time_unix_ms: u64, json: Json) -> Row {
 }
 
 fn write(store: &mut Store<Memory>, batch: &[Row]) -> Outcome {
-    write::batch(&mut store.database, batch)
+    write::batch(&mut store.database, batch, &mut store.complaints)
 }
 
 fn cell(store: &mut Store<Memory>, sql: &str) -> Value {
@@ -299,4 +299,18 @@ fn listing_walks_an_index_instead_of_sorting() {
         let plan = format!("{plan:?}");
         assert!(plan.contains(condition) && !plan.contains("TEMP B-TREE"), "{plan}");
     }
+}
+
+#[test]
+fn a_table_that_is_gone_costs_no_row() {
+    let mut store = store();
+    store.database.database.connection.execute_batch("ALTER TABLE feedback RENAME TO x").unwrap();
+    let batch = [
+        inference("a", 1, json!({})),
+        row(RowKind::Feedback, "b", "a", 1, json!({ "metric": "solved", "value": true })),
+    ];
+    assert!(matches!(write(&mut store, &batch), Outcome::Retry(_)));
+    store.database.database.connection.execute_batch("ALTER TABLE x RENAME TO feedback").unwrap();
+    assert_eq!(write(&mut store, &batch), Outcome::Ack);
+    assert_eq!(cell(&mut store, "SELECT count(*) FROM feedback"), Value::Integer(1));
 }

@@ -162,3 +162,49 @@ fn rules_that_cannot_be() {
         "6: sinks.b.settings: path is the file of sinks.a; expected one of its own",
     )]);
 }
+
+#[test]
+fn a_database_is_named_by_a_reference_and_never_shown() {
+    let postgres = |keys: &str| format!("[sinks.s]\nplugin = \"sink-postgres\"\n{keys}\n");
+    let config = config(&postgres("database = \"env:DATABASE_URL\""));
+    let database = config.sinks["s"].database.as_ref().unwrap();
+    assert_eq!(database.address().get_user(), Some("u"));
+    assert!(!format!("{config:?}").contains("secret-a"));
+    assert_eq!(notices(&config), [""; 0]);
+    let far = super::config(&postgres("database = \"env:FAR_DATABASE_URL\""));
+    let readable = "3: sinks.s.database: password and rows may go to db.internal unencrypted; \
+                    write sslmode=require into the URL";
+    assert_eq!(notices(&far), [readable]);
+    let sqlite = "[sinks.s]\nplugin = \"sink-sqlite\"\n";
+    let unnamed = "2: sinks.s.plugin: sink-postgres keeps rows in a database, and none is named; \
+                   expected settings.path for a file, or, of a server, database = \
+                   \"env:DATABASE_URL\"";
+    assert_each(&[
+        (&postgres(""), unnamed),
+        (sqlite, &unnamed.replace("sink-postgres", "sink-sqlite")),
+        (
+            &postgres("database = \"postgres://u:secret-a@h/x\""),
+            "3: sinks.s.database: found \"pos\"…; expected \"env:NAME\" or \"file:PATH\"; for AWS \
+             and Google also \"ambient\"",
+        ),
+        (
+            &postgres("database = \"env:KEY_A\""),
+            "3: sinks.s.database: what it names is no URL of a PostgreSQL database; expected one \
+             such as postgres://user:password@host:5432/database?sslmode=require, with % in front \
+             of what is not a letter or a digit in user and password (RFC 3986)",
+        ),
+        (
+            &format!("{sqlite}settings = {{ path = \"x\" }}\ndatabase = \"env:DATABASE_URL\"\n"),
+            "4: sinks.s.database: a database beside settings.path, which names another; expected \
+             one of the two",
+        ),
+    ]);
+}
+
+#[test]
+fn a_database_that_nobody_may_use_deserves_a_word() {
+    let text = "[sinks.s]\nplugin = \"sink-jsonl\"\nsettings = { path = \"x\" }\n\
+                database = \"env:DATABASE_URL\"\n";
+    let unused = "4: sinks.s.database: is never used: its plugin has no sql grant";
+    assert_eq!(notices(&config(text)), [unused]);
+}

@@ -123,14 +123,20 @@ impl Postgres {
     }
 }
 
-/// Puts the session back, unless something is wrong with it or with what it has prepared.
+/// Puts the session back, unless something is wrong with it.
 fn keep<R>(
     place: &mut Option<Session>,
-    session: Session,
+    mut session: Session,
     done: Result<R, Error>,
 ) -> Result<R, Error> {
-    if matches!(done, Ok(_) | Err(Error::Constraint(_) | Error::Busy)) {
-        *place = Some(session);
+    match &done {
+        Ok(_) | Err(Error::Constraint(_) | Error::Busy) => *place = Some(session),
+        // Of a table that was changed, what was prepared is no good any more.
+        Err(Error::Statement(_)) => {
+            session.prepared.clear();
+            *place = Some(session);
+        }
+        Err(Error::Storage(_) | Error::TooLarge) => {}
     }
     done
 }
