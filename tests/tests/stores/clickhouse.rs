@@ -3,33 +3,15 @@
 
 use serde_json::{Value, json};
 use torana::plugin::catalog::LoadCause;
-use torana::plugin::sink::{
-    EVERYTHING, Order, Outcome, PageRequest, QueryError, Row, RowFilter, RowKind, Table,
-};
+use torana::plugin::sink::{EVERYTHING, Outcome, QueryError, Row, RowFilter, RowKind, Table};
 use torana_tests::clickhouse::ClickHouse;
 use torana_tests::process::Missing;
 
-use crate::rows::{NOW, Random, id, row, rows};
-use crate::store::{Store, clickhouse};
-
-const DAY: u64 = 86_400_000;
-const PAGE: PageRequest = PageRequest { order: Order::OldestFirst, limit: 1_000, cursor: None };
+use crate::rows::{DAY, NOW, Random, id, inference, row, rows};
+use crate::store::{ALL, Store, clickhouse};
 
 fn server() -> Option<ClickHouse> {
     Missing::or_skip(ClickHouse::start(), "ClickHouse")
-}
-
-/// Ids of the inferences that pass `filter`.
-async fn ids(store: &mut Store, filter: &RowFilter) -> Vec<String> {
-    let page = store.reader.list_rows(Table::Inference, filter, &PAGE).await.unwrap().unwrap();
-    let json = |item: &Vec<u8>| serde_json::from_slice::<Value>(item).unwrap();
-    page.items.iter().map(|item| json(item)["id"].as_str().unwrap().to_owned()).collect()
-}
-
-fn inference(number: u64, time_unix_ms: u64, model: &str) -> Row {
-    let json = json!({ "id": id(number), "time_unix_ms": time_unix_ms, "model": model,
-        "content": "full", "request": { "text": "secret words" }, "response": "said" });
-    row(RowKind::Inference, &id(number), &json.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +32,7 @@ async fn a_row_that_the_server_cannot_take_is_found_and_rejected_with_its_words(
         rejections.iter().all(|it| it.reason.contains("VIOLATED_CONSTRAINT")),
         "{rejections:?}"
     );
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 396);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 396);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,15 +51,15 @@ async fn a_server_that_is_down_is_asked_again_and_then_has_everything() {
         }
     }
     assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000]);
-    let asked = store.reader.list_rows(Table::Inference, &EVERYTHING, &PAGE).await.unwrap();
+    let asked = store.reader.list_rows(Table::Inference, &EVERYTHING, &ALL).await.unwrap();
     assert!(matches!(asked, Err(QueryError::Unavailable(_))), "{asked:?}");
     server.resume();
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 20);
     // Acknowledged is on disk: the process is killed, not stopped.
     server.stop();
     server.resume();
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 20);
     for status in [500, 503, 429] {
         server.refuse(status);
         let outcome = store.writer.write(&batch).await.unwrap();
@@ -85,7 +67,7 @@ async fn a_server_that_is_down_is_asked_again_and_then_has_everything() {
     }
     server.refuse(0);
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20, "twice is once");
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 20, "twice is once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +94,7 @@ async fn a_database_that_was_dropped_is_made_again() {
     let outcome = store.writer.write(&batch).await.unwrap();
     assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await, [id(2)]);
+    assert_eq!(store.ids(&EVERYTHING).await, [id(2)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,8 +147,8 @@ async fn content_and_rows_expire_and_settings_may_change() {
     let mut store = Store::clickhouse(folder.path(), &server.url(), &days(30, 7)).await;
     let secret = RowFilter { text: Some("SECRET".to_owned()), ..EVERYTHING };
     server.query("OPTIMIZE TABLE torana.inference FINAL SETTINGS mutations_sync = 2");
-    assert_eq!(ids(&mut store, &EVERYTHING).await, [id(2), id(3)]);
-    assert_eq!(ids(&mut store, &secret).await, [id(3)]);
+    assert_eq!(store.ids(&EVERYTHING).await, [id(2), id(3)]);
+    assert_eq!(store.ids(&secret).await, [id(3)]);
     let found = store.reader.get_inference(&id(2)).await.unwrap().unwrap().unwrap();
     let found: Value = serde_json::from_slice(&found).unwrap();
     assert_eq!([&found["request"], &found["response"]], [&Value::Null, &Value::Null]);
@@ -175,12 +157,12 @@ async fn content_and_rows_expire_and_settings_may_change() {
     let mut store = Store::clickhouse(folder.path(), &server.url(), &days(36_525, 36_525)).await;
     store.write(&[inference(5, now - 60 * DAY, "m")]).await;
     server.query("OPTIMIZE TABLE torana.inference FINAL SETTINGS mutations_sync = 2");
-    assert_eq!(ids(&mut store, &secret).await, [id(5), id(3)]);
+    assert_eq!(store.ids(&secret).await, [id(5), id(3)]);
     // Without retention, what comes now stays.
     let mut store = Store::clickhouse(folder.path(), &server.url(), "").await;
     store.write(&[inference(4, now - 50 * DAY, "m")]).await;
     server.query("OPTIMIZE TABLE torana.inference FINAL SETTINGS mutations_sync = 2");
-    assert_eq!(ids(&mut store, &secret).await, [id(5), id(4), id(3)]);
+    assert_eq!(store.ids(&secret).await, [id(5), id(4), id(3)]);
     let comment = "SELECT DISTINCT comment FROM system.tables WHERE database = 'torana' \
                    AND comment != ''";
     assert_eq!(server.query(comment), "inference_days = unlimited, content_days = unlimited");
@@ -224,5 +206,5 @@ async fn every_column_of_a_table_is_filled_by_some_row() {
         "SELECT count() FROM torana.inference FINAL WHERE model = '{random_model}'"
     ));
     let filter = RowFilter { model: Some(random_model.to_owned()), ..EVERYTHING };
-    assert_eq!(by_hand, ids(&mut store, &filter).await.len().to_string());
+    assert_eq!(by_hand, store.ids(&filter).await.len().to_string());
 }

@@ -4,37 +4,16 @@
 use serde_json::{Value, json};
 use torana::plugin::catalog::LoadCause;
 use torana::plugin::sink::{
-    EVERYTHING, Order, Outcome, PageRequest, QueryError, Row, RowFilter, RowKind, SinkReader,
-    SinkWriter, Table,
+    EVERYTHING, Outcome, QueryError, Row, RowFilter, RowKind, SinkWriter, Table,
 };
 use torana_tests::postgres::Postgres;
 use torana_tests::process::Missing;
 
-use crate::rows::{NOW, id, row, rows};
-use crate::store::{Store, postgres};
-
-const DAY: u64 = 86_400_000;
-const PAGE: PageRequest = PageRequest { order: Order::OldestFirst, limit: 1_000, cursor: None };
+use crate::rows::{DAY, NOW, id, inference, row, rows};
+use crate::store::{ALL, Store, postgres, sink};
 
 fn server() -> Option<Postgres> {
     Missing::or_skip(Postgres::start(), "PostgreSQL")
-}
-
-async fn ask(reader: &mut SinkReader, filter: &RowFilter) -> Vec<String> {
-    let page = reader.list_rows(Table::Inference, filter, &PAGE).await.unwrap().unwrap();
-    let json = |item: &Vec<u8>| serde_json::from_slice::<Value>(item).unwrap();
-    page.items.iter().map(|item| json(item)["id"].as_str().unwrap().to_owned()).collect()
-}
-
-/// Ids of the inferences that pass `filter`.
-async fn ids(store: &mut Store, filter: &RowFilter) -> Vec<String> {
-    ask(&mut store.reader, filter).await
-}
-
-fn inference(number: u64, time_unix_ms: u64, model: &str) -> Row {
-    let json = json!({ "id": id(number), "time_unix_ms": time_unix_ms, "model": model,
-        "content": "full", "request": { "text": "secret words" }, "response": "said\0" });
-    row(RowKind::Inference, &id(number), &json.to_string())
 }
 
 async fn is_put_off(writer: &mut SinkWriter, batch: &[Row]) {
@@ -61,7 +40,7 @@ async fn a_row_that_postgres_cannot_take_is_found_and_rejected_with_its_words() 
         // The server's detail quotes the whole row.
         assert!(!rejection.reason.contains("secret"), "{}", rejection.reason);
     }
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 396);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 396);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,24 +52,36 @@ async fn a_postgres_that_is_down_is_asked_again_and_then_has_everything() {
     let mut store = Store::postgres(folder.path(), &server.url(), "").await;
     let batch: Vec<Row> = (0..20).map(|it| inference(it, NOW + it, "m")).collect();
     is_put_off(&mut store.writer, &batch).await;
-    let asked = store.reader.list_rows(Table::Inference, &EVERYTHING, &PAGE).await.unwrap();
+    let asked = store.reader.list_rows(Table::Inference, &EVERYTHING, &ALL).await.unwrap();
     assert!(matches!(asked, Err(QueryError::Unavailable(_))), "{asked:?}");
     server.resume();
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 20);
     // Acknowledged is on disk: the process is killed, not stopped. Neither connection is any
     // good then, and nobody notices.
     server.stop();
     server.resume();
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 20);
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 20, "twice is once");
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 20, "twice is once");
     // Nor does it show when the server ends a connection that is at rest.
     server.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'torana'",
     );
     store.write(&[inference(20, NOW + 20, "m")]).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await.len(), 21);
+    assert_eq!(store.ids(&EVERYTHING).await.len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_costs_time_and_not_the_plugin() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("postgres://u:p@{}/x?sslmode=disable", silent.local_addr().unwrap());
+    std::fs::write(folder.path().join("database"), url).unwrap();
+    let keys = "database = \"file:database\"\n[plugins.sink-postgres.limits]\nio_ms = 1000";
+    let silent = sink(folder.path(), "sink-postgres", "", keys).unwrap();
+    let mut writer = silent.writer().await.unwrap();
+    is_put_off(&mut writer, &[inference(1, NOW, "m")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,12 +94,12 @@ async fn tables_that_were_dropped_or_changed_cost_no_row() {
     let batch = [inference(2, NOW, "m")];
     is_put_off(&mut store.writer, &batch).await;
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await, [id(2)]);
+    assert_eq!(store.ids(&EVERYTHING).await, [id(2)]);
     server.query("ALTER TABLE torana.inference RENAME COLUMN model TO something");
     is_put_off(&mut store.writer, &[inference(3, NOW, "m")]).await;
     server.query("ALTER TABLE torana.inference RENAME COLUMN something TO model");
     store.write(&[inference(3, NOW + 1, "m")]).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await, [id(2), id(3)]);
+    assert_eq!(store.ids(&EVERYTHING).await, [id(2), id(3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +121,7 @@ async fn whoever_is_not_let_in_loses_no_row() {
     is_put_off(&mut store.writer, &batch).await;
     server.query("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA torana TO guest");
     store.write(&batch).await;
-    assert_eq!(ids(&mut store, &EVERYTHING).await, [id(1)]);
+    assert_eq!(store.ids(&EVERYTHING).await, [id(1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,7 +223,7 @@ async fn names_and_words_longer_than_an_index_takes_are_kept_and_found() {
         by(RowFilter { text: Some(format!("NULL {name}")), ..EVERYTHING }),
         by(RowFilter { response_id: Some(name.clone()), ..EVERYTHING }),
     ] {
-        assert_eq!(ids(&mut store, &filter).await, [id(1)]);
+        assert_eq!(store.ids(&filter).await, [id(1)]);
     }
 }
 
@@ -253,8 +244,8 @@ async fn content_and_rows_of_postgres_expire_and_settings_may_change() {
     let mut store = Store::postgres(folder.path(), &server.url(), settings).await;
     store.write(&rows[2..]).await;
     let secret = RowFilter { text: Some("SECRET".to_owned()), ..EVERYTHING };
-    assert_eq!(ids(&mut store, &EVERYTHING).await, [id(2), id(3)]);
-    assert_eq!(ids(&mut store, &secret).await, [id(3)]);
+    assert_eq!(store.ids(&EVERYTHING).await, [id(2), id(3)]);
+    assert_eq!(store.ids(&secret).await, [id(3)]);
     let found = store.reader.get_inference(&id(2)).await.unwrap().unwrap().unwrap();
     let found: Value = serde_json::from_slice(&found).unwrap();
     assert_eq!([&found["request"], &found["response"]], [&Value::Null, &Value::Null]);

@@ -9,7 +9,7 @@ use torana::plugin::sink::{Row, RowKind};
 
 /// Monday 2026-11-23.
 pub(crate) const NOW: u64 = 1_795_392_000_000;
-const DAY: u64 = 86_400_000;
+pub(crate) const DAY: u64 = 86_400_000;
 
 pub(crate) const KEYS: [&str; 3] = ["team", "ops", "it's \"mine\""];
 pub(crate) const FUNCTIONS: [&str; 3] = ["extract", "über-funktion", "日本語 要約"];
@@ -122,6 +122,13 @@ pub(crate) fn rows(seed: u64, count: usize) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// A call with something to find, and with what not every database has in its text.
+pub(crate) fn inference(number: u64, time_unix_ms: u64, model: &str) -> Row {
+    let json = json!({ "id": id(number), "time_unix_ms": time_unix_ms, "model": model,
+        "content": "full", "request": { "text": "secret words" }, "response": "said\0" });
+    row(RowKind::Inference, &id(number), &json.to_string())
 }
 
 /// A row of this JSON.

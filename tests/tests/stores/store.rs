@@ -2,15 +2,22 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use torana::bundled::PLUGINS;
 use torana::gateway::load_config;
 use torana::plugin::engine::Engines;
-use torana::plugin::sink::{Outcome, Row, Sink, SinkReader, SinkWriter};
+use torana::plugin::sink::{
+    Order, Outcome, PageRequest, Row, RowFilter, Sink, SinkReader, SinkWriter, Table,
+};
 use torana::plugin::{Catalog, Kind};
 use torana_tests::gateway::Config;
 
 /// Rows of one batch, as the gateway hands them over.
 pub(crate) const BATCH: usize = 500;
+
+/// One page with all of a few rows.
+pub(crate) const ALL: PageRequest =
+    PageRequest { order: Order::OldestFirst, limit: 1_000, cursor: None };
 
 pub(crate) struct Store {
     pub(crate) name: &'static str,
@@ -42,6 +49,13 @@ impl Store {
         Self { name, writer, reader }
     }
 
+    /// Ids of the inferences that pass `filter`, of which there are few.
+    pub(crate) async fn ids(&mut self, filter: &RowFilter) -> Vec<String> {
+        let page = self.reader.list_rows(Table::Inference, filter, &ALL).await.unwrap().unwrap();
+        let json = |item: &Vec<u8>| serde_json::from_slice::<Value>(item).unwrap();
+        page.items.iter().map(|item| json(item)["id"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Everything, in batches that must all be taken.
     pub(crate) async fn write(&mut self, rows: &[Row]) {
         for batch in rows.chunks(BATCH) {
@@ -65,7 +79,7 @@ pub(crate) fn postgres(
 }
 
 /// The sink that a configuration with these settings describes, granted what it is bundled with.
-fn sink(
+pub(crate) fn sink(
     folder: &Path,
     plugin: &str,
     settings: &str,

@@ -32,9 +32,6 @@ use value::Parameter;
 
 mod value;
 
-/// Until there is a connection: a server in the same network answers in milliseconds, and the
-/// call that waits has `limits.io_ms`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared on each connection: a sink has a handful of its own, and questions
 /// of many shapes. With one more they are all forgotten.
 const PREPARED: usize = 64;
@@ -43,7 +40,8 @@ const PREPARED: usize = 64;
 pub(crate) struct Postgres {
     address: tokio_postgres::Config,
     tls: MakeRustlsConnect,
-    /// No statement runs longer.
+    /// What one call of the plugin has, `limits.io_ms`. Everything here ends before that: a
+    /// server that is gone is no reason to end the plugin.
     limit: Duration,
     writing: Mutex<Option<Session>>,
     reading: Mutex<Option<Session>>,
@@ -64,7 +62,6 @@ impl Postgres {
     pub(crate) fn new(url: &DatabaseUrl, limit: Duration) -> Result<Self, rustls::Error> {
         let tls = crate::upstream::tls::client_configuration_with(url.roots())?;
         let mut address = url.address().clone();
-        address.connect_timeout(CONNECT_TIMEOUT);
         if address.get_application_name().is_none() {
             address.application_name("torana");
         }
@@ -81,7 +78,7 @@ impl Postgres {
         let mut place = self.writing.lock().await;
         let mut session = self.session(place.take(), "off").await?;
         let work = run(&mut session.client, &mut session.prepared, statements);
-        let done = driven(work, &mut session.driver).await;
+        let done = within(self.limit * 7 / 8, driven(work, &mut session.driver)).await;
         keep(&mut place, session, done)
     }
 
@@ -89,16 +86,12 @@ impl Postgres {
         let mut place = self.reading.lock().await;
         let mut session = self.session(place.take(), "on").await?;
         let work = ask(&session.client, &mut session.prepared, statement);
-        let done = driven(work, &mut session.driver).await;
+        let done = within(self.limit * 7 / 8, driven(work, &mut session.driver)).await;
         keep(&mut place, session, done)
     }
 
     /// The session that is there, if it still is, or a new one.
-    async fn session(
-        &self,
-        open: Option<Session>,
-        read_only: &'static str,
-    ) -> Result<Session, Error> {
+    async fn session(&self, open: Option<Session>, read_only: &str) -> Result<Session, Error> {
         if let Some(mut session) = open {
             // What the server said in the meantime is read here: it may have been a farewell.
             drop((&mut session.driver).now_or_never());
@@ -106,6 +99,10 @@ impl Postgres {
                 return Ok(session);
             }
         }
+        within(self.limit / 2, self.connect(read_only)).await
+    }
+
+    async fn connect(&self, read_only: &str) -> Result<Session, Error> {
         let (client, connection) =
             self.address.connect(self.tls.clone()).await.map_err(|error| understand(&error))?;
         let driver: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
@@ -114,7 +111,7 @@ impl Postgres {
         let set = format!(
             "SET statement_timeout = {}; SET default_transaction_read_only = {read_only}; \
              SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET datestyle = 'ISO'",
-            self.limit.as_millis()
+            (self.limit * 3 / 4).as_millis()
         );
         let work =
             async { session.client.batch_execute(&set).await.map_err(|error| understand(&error)) };
@@ -139,6 +136,15 @@ fn keep<R>(
         Err(Error::Storage(_) | Error::TooLarge) => {}
     }
     done
+}
+
+async fn within<R>(
+    limit: Duration,
+    work: impl Future<Output = Result<R, Error>>,
+) -> Result<R, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::Storage(format!("the server did not answer within {} ms", limit.as_millis())))
+    })
 }
 
 /// Does the work while the connection is driven.
