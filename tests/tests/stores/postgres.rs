@@ -134,6 +134,9 @@ async fn certificates_are_checked_and_an_authority_may_be_named() {
         let url = server.url_with(&format!("sslmode={mode}"));
         let mut store = Store::postgres(folder.path(), &url, "").await;
         is_put_off(&mut store.writer, &batch).await;
+        let asked = store.reader.list_rows(Table::Inference, &EVERYTHING, &ALL).await.unwrap();
+        let Err(QueryError::Unavailable(words)) = asked else { panic!("{asked:?}") };
+        assert!(words.contains("UnknownIssuer") && words.contains("sslrootcert"), "{words}");
     }
     let authority = server.authority();
     let url = server.url_with(&format!("sslmode=verify-full&sslrootcert={}", authority.display()));

@@ -259,7 +259,12 @@ fn understand(error: &tokio_postgres::Error) -> Error {
         if let Some(source) = error.source() {
             words = format!("{words}: {source}");
         }
-        return Error::Storage(format!("{words}; is the server there, and its address right?"));
+        let advice = if is_certificate_unknown(error) {
+            "name the authority of its certificate as `sslrootcert` of the URL"
+        } else {
+            "is the server there, and its address right?"
+        };
+        return Error::Storage(format!("{words}; {advice}"));
     };
     // Not its detail, which quotes rows.
     let message = format!("{} ({})", said.message(), said.code().code());
@@ -288,4 +293,13 @@ fn understand(error: &tokio_postgres::Error) -> Error {
             _ => Error::Storage(message),
         },
     }
+}
+
+fn is_certificate_unknown(error: &tokio_postgres::Error) -> bool {
+    let failure = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let cause = failure.and_then(|failure| failure.get_ref());
+    matches!(
+        cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()),
+        Some(rustls::Error::InvalidCertificate(_))
+    )
 }
