@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::bundled::CATALOG;
 
-const BUNDLED: [&str; 18] = [
+const BUNDLED: [&str; 19] = [
     "experiment-weighted",
     "provider-anthropic",
     "provider-bedrock",
