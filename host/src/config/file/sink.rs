@@ -51,7 +51,8 @@ pub(in super::super) struct WrittenSink {
     pub(in super::super) plugin: Option<Located<String>>,
     pub(in super::super) settings: Located<Map<String, Value>>,
     pub(in super::super) headers: Vec<Located<(HeaderName, WrittenValue)>>,
-    pub(in super::super) database: Option<Located<SecretReference>>,
+    /// None within: what is written is no reference, which was said.
+    pub(in super::super) database: Option<Option<Located<SecretReference>>>,
     pub(in super::super) content: Content,
     pub(in super::super) sample: f64,
     pub(in super::super) only: WrittenOnly,
@@ -78,11 +79,12 @@ pub(super) fn read_sink(table: &Table<'_>) -> WrittenSink {
         let resolved = table.spot().resolve_path(path);
         *path = resolved.to_string_lossy().into_owned();
     }
+    let database = secret_reference(table, "database");
     WrittenSink {
         plugin,
         settings: Located { value: settings, spot: table.spot_of("settings") },
         headers: read_headers(table),
-        database: secret_reference(table, "database"),
+        database: table.has("database").then_some(database),
         content: table.choice_or(
             "content",
             ("full", Content::Full),

@@ -103,7 +103,7 @@ impl Resolver<'_> {
     /// file of its own.
     fn database(
         &mut self,
-        written: Option<Located<SecretReference>>,
+        written: Option<Option<Located<SecretReference>>>,
         grants: &Grants,
         settings: &Located<Map<String, Value>>,
         plugin: &Located<String>,
@@ -120,6 +120,7 @@ impl Resolver<'_> {
             }
             return None;
         };
+        let written = written?;
         let spot = written.spot.clone();
         if !grants.sql {
             self.report(spot.notice("is never used: its plugin has no sql grant"));
