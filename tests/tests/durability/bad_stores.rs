@@ -95,7 +95,7 @@ fn store_of_a_newer_version_is_refused_untouched_and_costs_no_row() {
     let mut answered = undelivered(&folder);
     let store = Store::open(&folder.path("torana.db"));
     store.run("INSERT INTO torana_migration VALUES (999, 0)");
-    let words = ["torana.toml:", "torana.db", "version 999", "newer plugin or another file"];
+    let words = ["torana.toml:", "torana.db", "version 999", "newer plugin or another database"];
     let rows = store.count("inference");
     expect_refused(&folder, &words);
     assert_eq!(store.count("inference"), rows, "it is left as it is");
