@@ -100,7 +100,11 @@ impl Command {
                 telemetry::start(log_format);
                 with_runtime(serve(config.config))
             }
-            Action::Check { config } => with_runtime(check(config.config)),
+            Action::Check { config } => {
+                // A store that is not there is no mistake, and its sink says so.
+                telemetry::start(LogFormat::Text);
+                with_runtime(check(config.config))
+            }
             Action::Plugin { action: PluginAction::List } => {
                 for plugin in PLUGINS {
                     say(&format!("{} ({} KiB)", plugin.name, plugin.bytes.len() / 1024));
