@@ -4,6 +4,7 @@
 //! so that a mistake shows there; no error quotes it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
@@ -50,7 +51,7 @@ impl DatabaseUrl {
         let (place, parameters) = url.rsplit_once('?').unwrap_or((url, ""));
         let mut root_file = None;
         let mut kept = Vec::new();
-        for parameter in parameters.split('&').filter(|it| !it.is_empty()) {
+        for parameter in parameters.split('&') {
             match parameter.split_once('=') {
                 // A certificate is always checked, and the name in it.
                 Some(("sslmode", "verify-full" | "verify-ca")) => kept.push("sslmode=require"),
@@ -69,6 +70,11 @@ impl DatabaseUrl {
             address.parse().map_err(|_| DatabaseUrlError::NotUrl)?;
         if address.get_hosts().is_empty() && address.get_hostaddrs().is_empty() {
             return Err(DatabaseUrlError::NoHost);
+        }
+        // The driver ends the password at the first @: what comes behind it is no host.
+        let is_host = |host: &Host| !matches!(host, Host::Tcp(name) if name.contains('@'));
+        if !address.get_hosts().iter().all(is_host) {
+            return Err(DatabaseUrlError::NotUrl);
         }
         let roots = root_file.as_deref().map(roots).transpose()?.unwrap_or_default();
         let mut digest = Sha256::new();
@@ -97,19 +103,24 @@ impl DatabaseUrl {
         self.digest
     }
 
-    /// A host to which password and rows may go unencrypted over a network.
-    pub(super) fn readable_host(&self) -> Option<&str> {
+    /// Password and rows may go over a network, and unencrypted.
+    pub(super) fn is_readable_on_the_way(&self) -> bool {
         if self.address.get_ssl_mode() == SslMode::Require {
-            return None;
+            return false;
         }
-        self.address.get_hosts().iter().find_map(|host| match host {
+        // Where addresses are given, it is they that are connected to.
+        let addresses = self.address.get_hostaddrs();
+        if !addresses.is_empty() {
+            return !addresses.iter().all(IpAddr::is_loopback);
+        }
+        self.address.get_hosts().iter().any(|host| match host {
             Host::Tcp(name) => {
                 let is_local = name == "localhost"
-                    || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-                (!is_local).then_some(name.as_str())
+                    || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+                !is_local
             }
             #[cfg(unix)]
-            Host::Unix(_) => None,
+            Host::Unix(_) => false,
         })
     }
 }
@@ -148,12 +159,18 @@ mod tests {
             let url = parse(&format!("postgresql://u:p%40ss@db:5433/torana{parameters}")).unwrap();
             assert_eq!(url.address().get_ssl_mode(), mode, "{parameters}");
             assert_eq!(url.address().get_password(), Some(&b"p@ss"[..]));
-            assert_eq!(url.readable_host(), Some("db").filter(|_| mode != SslMode::Require));
+            assert_eq!(url.is_readable_on_the_way(), mode != SslMode::Require);
         }
         let url = parse("postgres://u:p?ss@db/torana?sslmode=verify-full").unwrap();
         assert_eq!(url.address().get_password(), Some(&b"p?ss"[..]));
-        assert_eq!(parse("postgres://u@127.0.0.1/x").unwrap().readable_host(), None);
-        assert_eq!(parse("postgres://u@%2Fvar%2Frun/x").unwrap().readable_host(), None);
+        for (url, is_readable) in [
+            ("postgres://u@127.0.0.1/x", false),
+            ("postgres://u@%2Fvar%2Frun/x", false),
+            ("postgres://u@localhost/x?hostaddr=10.0.0.5", true),
+            ("postgres://u@db/x?hostaddr=127.0.0.1", false),
+        ] {
+            assert_eq!(parse(url).unwrap().is_readable_on_the_way(), is_readable, "{url}");
+        }
     }
 
     #[test]
@@ -161,6 +178,7 @@ mod tests {
         for url in [
             "hunter2",
             "postgres://u:hunter2@db:port/torana",
+            "postgres://u:p@hunter2@db/torana",
             "postgres://u:hunter2@db/torana?hunter2=1",
             "postgres:///torana?user=hunter2",
             "postgres://u:hunter2@db/torana?sslrootcert=/nowhere",

@@ -96,6 +96,7 @@ impl LoadedPlugin {
     ) -> Result<R, CallFailure> {
         self.begin(purpose, instance);
         instance.spent = true;
+        instance.store.data_mut().call_ends = Instant::now() + self.limits.io;
         let mut busy = Duration::ZERO;
         let called = tokio::time::timeout(self.limits.io, timed(&mut busy, call(instance))).await;
         match called {

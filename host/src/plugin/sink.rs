@@ -88,7 +88,7 @@ impl Sink {
     pub async fn writer(&self) -> Result<SinkWriter, LoadCause> {
         let mut instance = self
             .plugin
-            .instantiate_async(self.capabilities.clone(), |store, component| {
+            .instantiate_async(self.capabilities.for_an_instance(), |store, component| {
                 self.delivery.load(store, component)
             })
             .await

@@ -6,6 +6,7 @@ use torana_plugin_sdk::sink::{FeedbackRequest, FeedbackRow, QueryError};
 use crate::engine::Engine;
 use crate::filter::Conditions;
 use crate::list::{foreign, unavailable};
+use crate::usage::bounded;
 
 /// Groups beyond this are refused by the host's bound on values (100,000) with 5 columns.
 const MAX_GROUPS: u32 = 10_000;
@@ -31,7 +32,7 @@ pub fn statistics(
     // In two passes, mean first: the sum of squares less the square of the sum loses digits.
     let sql = format!(
         "WITH ranked AS (
-            SELECT function, variant, value, row_number() OVER (
+            SELECT function, variant, {value} AS value, row_number() OVER (
                 PARTITION BY target, coalesce(target_id, id)
                 ORDER BY time_unix_ms DESC, id DESC) AS place
             FROM {feedback} {clause}),
@@ -44,6 +45,7 @@ pub fn statistics(
                 THEN sum((value - mean) * (value - mean)) / (count(*) - 1) ELSE 0.0 END
         FROM centred GROUP BY function, variant
         ORDER BY function NULLS FIRST, variant NULLS FIRST LIMIT {MAX_GROUPS}",
+        value = bounded("value"),
         feedback = engine.table("feedback"),
         clause = conditions.clause(),
     );

@@ -101,7 +101,7 @@ fn whole(engine: &mut impl Engine, id: &str) -> Result<Option<Whole>, Error> {
     let found = parts(format!("SELECT {KEY} FROM {inference} WHERE id = {place}"))?;
     let attempts = parts(format!(
         "SELECT {KEY} FROM {model_inference} WHERE inference_id = {place} \
-         ORDER BY attempt, time_unix_ms, id LIMIT {MAX_PARTS}"
+         ORDER BY attempt NULLS FIRST, time_unix_ms, id LIMIT {MAX_PARTS}"
     ))?;
     let feedback = parts(format!(
         "SELECT said.time_unix_ms, said.id, said.number, octet_length(said.json) \

@@ -15,8 +15,10 @@ use torana_plugin_sdk::{SettingsError, log};
 use crate::engine::Engine;
 use crate::{list, members, record, schema};
 
-/// Rows of one step; a batch has at most 500.
+/// Rows of one step; a batch has at most 500. A database that is too slow for a step gets
+/// smaller ones.
 const STEP_ROWS: u64 = 1_000;
+const SMALLEST_STEP_ROWS: u64 = 16;
 /// Content to rewrite in one step is more work than rows to delete.
 const STEP_CONTENTS: u64 = 500;
 const PAUSE_MS: u64 = 60_000;
@@ -54,16 +56,17 @@ impl Days {
 }
 
 /// What is to be kept, and when it was last seen to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Retention {
     days: Days,
+    step_rows: u64,
     /// Time of the rows after which nothing was left to do.
     idle_since_unix_ms: Option<u64>,
 }
 
 impl Retention {
     pub fn new(days: Days) -> Self {
-        Self { days, idle_since_unix_ms: None }
+        Self { days, step_rows: STEP_ROWS, idle_since_unix_ms: None }
     }
 
     /// One step, if it is time. What fails is done by a later one.
@@ -76,8 +79,12 @@ impl Retention {
             return;
         }
         match self.step(engine) {
-            Ok(is_done) => self.idle_since_unix_ms = is_done.then_some(time),
+            Ok(is_done) => {
+                self.step_rows = (self.step_rows * 2).min(STEP_ROWS);
+                self.idle_since_unix_ms = is_done.then_some(time);
+            }
             Err(error) => {
+                self.step_rows = (self.step_rows / 2).max(SMALLEST_STEP_ROWS);
                 log::warn!("old rows could not be removed: {}", schema::words(&error));
                 self.idle_since_unix_ms = Some(time);
             }
@@ -88,7 +95,7 @@ impl Retention {
     fn step(&self, engine: &mut impl Engine) -> Result<bool, Error> {
         let Some(now) = now(engine)? else { return Ok(true) };
         let before = |days: i64| now.saturating_sub(days.saturating_mul(DAY_MS));
-        let mut left = STEP_ROWS;
+        let mut left = self.step_rows;
         if let Some(days) = self.days.inference_days {
             for table in TABLES {
                 left = left.saturating_sub(delete(engine, table, before(days), left)?);

@@ -75,7 +75,7 @@ fn statement(
             FROM {table} {clause}),
         sums AS MATERIALIZED (
             SELECT {group}, {name} AS name, {counts} AS counts,
-                coalesce(sum(cost_usd), 0.0) AS cost_usd
+                coalesce(sum({cost}), 0.0) AS cost_usd
             FROM picked GROUP BY {group} ORDER BY {order} LIMIT {limit}),
         ttft AS MATERIALIZED ({ttft}),
         whole AS MATERIALIZED ({whole})
@@ -86,6 +86,7 @@ fn statement(
         ORDER BY {ordered}",
         table = engine.table(filter::name(request.of)),
         clause = conditions.clause(),
+        cost = bounded("cost_usd"),
         counts = engine.json_array(&counts(engine)),
         ttft = spread(&name, &group, "ttft_ms"),
         whole = spread(&name, &group, "total_ms"),
@@ -105,6 +106,15 @@ fn column(of: Table, dimension: Dimension) -> &'static str {
         Dimension::Dialect if of == Table::Inference => "dialect",
         Dimension::Dialect => "NULL",
     }
+}
+
+/// Not beyond what can be summed and squared: PostgreSQL fails where a number runs over, and one
+/// that nobody means would make every report fail.
+pub(crate) fn bounded(column: &str) -> String {
+    format!(
+        "CASE WHEN {column} > 1e100 THEN 1e100 WHEN {column} < -1e100 THEN -1e100 \
+         WHEN abs({column}) < 1e-100 THEN 0.0 ELSE {column} END"
+    )
 }
 
 fn counts(engine: &impl Engine) -> String {

@@ -4,12 +4,14 @@
 use serde_json::{Value, json};
 use torana::plugin::catalog::LoadCause;
 use torana::plugin::sink::{
-    EVERYTHING, Outcome, QueryError, Row, RowFilter, RowKind, SinkWriter, Table,
+    EVERYTHING, FeedbackRequest, Outcome, QueryError, Row, RowFilter, RowKind, SinkWriter, Table,
+    UsageRequest,
 };
 use torana_tests::postgres::Postgres;
 use torana_tests::process::Missing;
 
-use crate::rows::{DAY, NOW, id, inference, row, rows};
+use crate::questions;
+use crate::rows::{DAY, NOW, Random, id, inference, row, rows};
 use crate::store::{ALL, Store, postgres, sink};
 
 fn server() -> Option<Postgres> {
@@ -206,7 +208,7 @@ async fn names_and_words_longer_than_an_index_takes_are_kept_and_found() {
     let mut store = Store::postgres(folder.path(), &server.url(), "").await;
     // Nothing that a server could make shorter.
     let long = |seed: u64| -> String {
-        let mut random = crate::rows::Random::new(seed);
+        let mut random = Random::new(seed);
         (0..3_000).map(|_| format!("{:04x}", random.below(1 << 16))).collect()
     };
     let (name, other) = (long(1), long(2));
@@ -228,6 +230,38 @@ async fn names_and_words_longer_than_an_index_takes_are_kept_and_found() {
     ] {
         assert_eq!(store.ids(&filter).await, [id(1)]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_figure_that_nobody_means_fails_no_report() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::postgres(folder.path(), &server.url(), "").await;
+    let judged = |number: u64, value: f64| {
+        let json = json!({ "id": id(number), "time_unix_ms": NOW, "target": "inference",
+            "inference_id": id(100 + number), "metric": "score", "value": value });
+        row(RowKind::Feedback, &id(100 + number), &json.to_string())
+    };
+    store.write(&[judged(1, 1e300), judged(2, -1e300), judged(3, 1e-300), judged(4, 0.5)]).await;
+    let cost = json!({ "id": id(5), "time_unix_ms": NOW, "cost_usd": 1e308, "usage": {} });
+    let again = json!({ "id": id(6), "time_unix_ms": NOW, "cost_usd": 1e308, "usage": {} });
+    for json in [cost, again] {
+        let id = json["id"].as_str().unwrap();
+        store.write(&[row(RowKind::Inference, id, &json.to_string())]).await;
+    }
+    let request = FeedbackRequest {
+        function: None,
+        metric: "score".into(),
+        since_unix_ms: None,
+        until_unix_ms: None,
+    };
+    let found = store.reader.feedback_statistics(&request).await.unwrap().unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].count, 4);
+    let usage = questions::usage(&mut Random::new(1));
+    let usage = UsageRequest { filter: EVERYTHING, by: vec![], interval_ms: None, ..usage };
+    let found = store.reader.usage(&usage).await.unwrap();
+    assert!(found.is_ok(), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

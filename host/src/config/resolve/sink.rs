@@ -9,7 +9,7 @@ use super::super::address::origin_of;
 use super::super::database::DatabaseUrl;
 use super::super::file::sink::{WrittenOnly, WrittenSink, WrittenValue};
 use super::super::nearest::advice;
-use super::super::problem::{Located, Spot};
+use super::super::problem::Located;
 use super::super::secret::SecretReference;
 use super::super::{
     BaseUrl, ClientKey, Function, Grants, HttpGrant, Sink, SinkHeader, SinkHeaderValue, SinkRows,
@@ -133,23 +133,17 @@ impl Resolver<'_> {
         match DatabaseUrl::parse(&secret) {
             Ok(database) => {
                 self.watched.extend(database.root_file().map(Into::into));
-                self.warn_of_readers(&spot, &database);
+                if database.is_readable_on_the_way() {
+                    let message = "password and rows may go there unencrypted; write \
+                                   sslmode=require into the URL";
+                    self.report(spot.notice(message));
+                }
                 Some(database)
             }
             Err(error) => {
                 self.report(spot.error(error.to_string()));
                 None
             }
-        }
-    }
-
-    fn warn_of_readers(&self, spot: &Spot, database: &DatabaseUrl) {
-        if let Some(host) = database.readable_host() {
-            let message = format!(
-                "password and rows may go to {host} unencrypted; write sslmode=require into the \
-                 URL"
-            );
-            self.report(spot.notice(message));
         }
     }
 

@@ -172,8 +172,8 @@ fn a_database_is_named_by_a_reference_and_never_shown() {
     assert!(!format!("{config:?}").contains("secret-a"));
     assert_eq!(notices(&config), [""; 0]);
     let far = super::config(&postgres("database = \"env:FAR_DATABASE_URL\""));
-    let readable = "3: sinks.s.database: password and rows may go to db.internal unencrypted; \
-                    write sslmode=require into the URL";
+    let readable = "3: sinks.s.database: password and rows may go there unencrypted; write \
+                    sslmode=require into the URL";
     assert_eq!(notices(&far), [readable]);
     let sqlite = "[sinks.s]\nplugin = \"sink-sqlite\"\n";
     let unnamed = "2: sinks.s.plugin: sink-postgres keeps rows in a database, and none is named; \

@@ -13,6 +13,7 @@ mod sql;
 mod wasi;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -38,6 +39,8 @@ pub(super) struct GuestState {
     trust: Trust,
     /// Its lines may quote a call.
     holds_content: bool,
+    /// When the call that runs is given up, of those that may wait for the outside.
+    pub(super) call_ends: Instant,
 }
 
 /// The outside world as one plugin sees it. Shared by its instances.
@@ -51,6 +54,13 @@ pub(super) struct Capabilities {
     pub(super) log: Arc<log::Rate>,
 }
 
+impl Capabilities {
+    /// For one more instance: what it may not share with the others is its own.
+    pub(super) fn for_an_instance(&self) -> Self {
+        Self { sql: self.sql.as_ref().map(Database::another), ..self.clone() }
+    }
+}
+
 impl GuestState {
     pub(super) fn new(
         plugin: Arc<str>,
@@ -60,7 +70,9 @@ impl GuestState {
         trust: Trust,
     ) -> Self {
         let stderr = log::Lines::default();
-        Self { budget, plugin, accounting, capabilities, stderr, trust, holds_content: false }
+        let holds_content = false;
+        let call_ends = Instant::now();
+        Self { budget, plugin, accounting, capabilities, stderr, trust, holds_content, call_ends }
     }
 }
 

@@ -1,8 +1,8 @@
 //! `torana:host/sql`: one database that belongs to one plugin.
 //!
 //! An SQLite file, the `path` of its settings, or the PostgreSQL database that the operator
-//! names as `database` of the sink. The plugin knows which dialect it speaks; how to get to a
-//! server, and as whom, it never learns. A question goes over a connection of its own, so that a
+//! names as `database` of the sink. The plugin knows which dialect it speaks; how to get
+//! into a server it never learns. A question goes over a connection of its own, so that a
 //! long one does not hold up the writing, and is bounded in values and bytes.
 
 mod postgres;
@@ -28,11 +28,23 @@ pub(crate) enum Database {
     Postgres(Arc<Postgres>),
 }
 
+impl Database {
+    /// The same for another instance of the plugin.
+    pub(crate) fn another(&self) -> Self {
+        match self {
+            Self::Sqlite(file) => Self::Sqlite(file.clone()),
+            Self::Postgres(server) => Self::Postgres(Arc::new(server.another())),
+        }
+    }
+}
+
 impl Host for GuestState {
     async fn execute(&mut self, statements: Vec<Statement>) -> Result<Vec<u64>, Error> {
         match self.capabilities.sql.clone() {
             Some(Database::Sqlite(database)) => database.execute(statements).await,
-            Some(Database::Postgres(database)) => database.execute(&statements).await,
+            Some(Database::Postgres(database)) => {
+                database.execute(&statements, self.call_ends).await
+            }
             None => Err(none()),
         }
     }
@@ -40,7 +52,7 @@ impl Host for GuestState {
     async fn query(&mut self, statement: Statement) -> Result<Rows, Error> {
         match self.capabilities.sql.clone() {
             Some(Database::Sqlite(database)) => database.query(statement).await,
-            Some(Database::Postgres(database)) => database.query(&statement).await,
+            Some(Database::Postgres(database)) => database.query(&statement, self.call_ends).await,
             None => Err(none()),
         }
     }

@@ -1,11 +1,12 @@
 //! One PostgreSQL database.
 //!
-//! Two connections: statements go over one, questions over the other, which the server lets
-//! only read. Each is made when it is needed and again when it broke, and nothing runs between
-//! two calls: whoever waits drives the connection. One that a call was given up on is closed,
-//! and the server undoes what it had not finished; `statement_timeout` ends a question that
-//! nobody waits for. What the server says of a row's values is not passed on, only its message:
-//! details quote rows.
+//! Each instance of a plugin has a connection of its own, so that a question does not hold up
+//! the writing. It is made when it is needed and again when it broke, and nothing runs between
+//! two calls: whoever waits drives the connection. Questions run in transactions that only read.
+//! Everything ends before the time of the plugin's call is over, which a server that is gone
+//! shall not cost its plugin; a connection that was given up on is closed, and the server undoes
+//! what it had not finished. What the server says of a row's values is not passed on, only its
+//! message: details quote rows.
 //!
 //! Parameters go as text, which the server reads as the type that the statement gives the place;
 //! results are whole numbers, real numbers, booleans (0 and 1), text, JSON and bytes. Another
@@ -15,8 +16,9 @@ use std::collections::HashMap;
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Fuse, FusedFuture as _, try_join_all};
 use futures_util::{FutureExt as _, TryStreamExt as _};
@@ -36,15 +38,18 @@ mod value;
 /// of many shapes. With one more they are all forgotten.
 const PREPARED: usize = 64;
 
-/// A plugin's database.
-pub(crate) struct Postgres {
+/// How the server is found, and how long it may take.
+struct Server {
     address: tokio_postgres::Config,
     tls: MakeRustlsConnect,
-    /// What one call of the plugin has, `limits.io_ms`. Everything here ends before that: a
-    /// server that is gone is no reason to end the plugin.
+    /// What one call of the plugin has: `limits.io_ms`.
     limit: Duration,
-    writing: Mutex<Option<Session>>,
-    reading: Mutex<Option<Session>>,
+}
+
+/// A plugin's database, for one instance of it.
+pub(crate) struct Postgres {
+    server: Arc<Server>,
+    session: Mutex<Option<Session>>,
 }
 
 /// A connection, with what drives it.
@@ -62,36 +67,73 @@ impl Postgres {
     pub(crate) fn new(url: &DatabaseUrl, limit: Duration) -> Result<Self, rustls::Error> {
         let tls = crate::upstream::tls::client_configuration_with(url.roots())?;
         let mut address = url.address().clone();
+        if address.get_connect_timeout().is_none() {
+            // For each address: a host has one of each family, and the last shall be tried too.
+            let addresses = address.get_hosts().len().max(1) * 2;
+            let each = limit / 2 / u32::try_from(addresses).unwrap_or(u32::MAX);
+            address.connect_timeout(each);
+        }
         if address.get_application_name().is_none() {
             address.application_name("torana");
         }
-        Ok(Self {
-            address,
-            tls: MakeRustlsConnect::new(tls),
-            limit,
-            writing: Mutex::default(),
-            reading: Mutex::default(),
+        let server = Server { address, tls: MakeRustlsConnect::new(tls), limit };
+        Ok(Self { server: Arc::new(server), session: Mutex::default() })
+    }
+
+    /// The same database for another instance.
+    pub(crate) fn another(&self) -> Self {
+        Self { server: self.server.clone(), session: Mutex::default() }
+    }
+
+    pub(super) async fn execute(
+        &self,
+        statements: &[Statement],
+        call_ends: Instant,
+    ) -> Result<Vec<u64>, Error> {
+        self.within(call_ends, async {
+            let mut place = self.session.lock().await;
+            let mut session = self.server.session(place.take()).await?;
+            let work = run(&mut session.client, &mut session.prepared, statements);
+            let done = driven(work, &mut session.driver).await;
+            keep(&mut place, session, done)
+        })
+        .await
+    }
+
+    pub(super) async fn query(
+        &self,
+        statement: &Statement,
+        call_ends: Instant,
+    ) -> Result<Rows, Error> {
+        self.within(call_ends, async {
+            let mut place = self.session.lock().await;
+            let mut session = self.server.session(place.take()).await?;
+            let work = ask(&mut session.client, &mut session.prepared, statement);
+            let done = driven(work, &mut session.driver).await;
+            keep(&mut place, session, done)
+        })
+        .await
+    }
+
+    /// Leaves the plugin an eighth of its time to say what became of the call.
+    async fn within<R>(
+        &self,
+        call_ends: Instant,
+        work: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let end = call_ends.checked_sub(self.server.limit / 8).unwrap_or(call_ends);
+        tokio::time::timeout_at(end.into(), work).await.unwrap_or_else(|_| {
+            let limit = self.server.limit.as_millis();
+            Err(Error::Storage(format!(
+                "the server did not answer in time; a call has {limit} ms (limits.io_ms)"
+            )))
         })
     }
+}
 
-    pub(super) async fn execute(&self, statements: &[Statement]) -> Result<Vec<u64>, Error> {
-        let mut place = self.writing.lock().await;
-        let mut session = self.session(place.take(), "off").await?;
-        let work = run(&mut session.client, &mut session.prepared, statements);
-        let done = within(self.limit * 7 / 8, driven(work, &mut session.driver)).await;
-        keep(&mut place, session, done)
-    }
-
-    pub(super) async fn query(&self, statement: &Statement) -> Result<Rows, Error> {
-        let mut place = self.reading.lock().await;
-        let mut session = self.session(place.take(), "on").await?;
-        let work = ask(&session.client, &mut session.prepared, statement);
-        let done = within(self.limit * 7 / 8, driven(work, &mut session.driver)).await;
-        keep(&mut place, session, done)
-    }
-
+impl Server {
     /// The session that is there, if it still is, or a new one.
-    async fn session(&self, open: Option<Session>, read_only: &str) -> Result<Session, Error> {
+    async fn session(&self, open: Option<Session>) -> Result<Session, Error> {
         if let Some(mut session) = open {
             // What the server said in the meantime is read here: it may have been a farewell.
             drop((&mut session.driver).now_or_never());
@@ -99,19 +141,25 @@ impl Postgres {
                 return Ok(session);
             }
         }
-        within(self.limit / 2, self.connect(read_only)).await
+        self.connect().await.map_err(|error| match error {
+            // Whatever keeps us out, it is not a row.
+            Error::Constraint(words) | Error::Statement(words) => Error::Storage(words),
+            other => other,
+        })
     }
 
-    async fn connect(&self, read_only: &str) -> Result<Session, Error> {
+    async fn connect(&self) -> Result<Session, Error> {
         let (client, connection) =
             self.address.connect(self.tls.clone()).await.map_err(|error| understand(&error))?;
         let driver: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
         let mut session = Session { client, prepared: HashMap::new(), driver: driver.fuse() };
-        // Not as options of the connection: poolers refuse those.
+        // Not as options of the connection: poolers refuse those. The last is of version 14: it
+        // ends what nobody waits for.
         let set = format!(
-            "SET statement_timeout = {}; SET default_transaction_read_only = {read_only}; \
-             SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET datestyle = 'ISO'",
-            (self.limit * 3 / 4).as_millis()
+            "SET statement_timeout = {}; SET client_encoding = 'UTF8'; SET timezone = 'UTC'; \
+             SET datestyle = 'ISO'; SELECT set_config(name, '1s', false) FROM pg_settings \
+             WHERE name = 'client_connection_check_interval'",
+            self.limit.as_millis()
         );
         let work =
             async { session.client.batch_execute(&set).await.map_err(|error| understand(&error)) };
@@ -138,15 +186,6 @@ fn keep<R>(
     done
 }
 
-async fn within<R>(
-    limit: Duration,
-    work: impl Future<Output = Result<R, Error>>,
-) -> Result<R, Error> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Error::Storage(format!("the server did not answer within {} ms", limit.as_millis())))
-    })
-}
-
 /// Does the work while the connection is driven.
 async fn driven<R>(
     work: impl Future<Output = Result<R, Error>>,
@@ -171,18 +210,58 @@ async fn driven<R>(
     .await
 }
 
-/// All in one transaction, sent without waiting for each answer.
+/// All in one transaction.
 async fn run(
     client: &mut Client,
     prepared: &mut HashMap<String, Prepared>,
     statements: &[Statement],
 ) -> Result<Vec<u64>, Error> {
     let transaction = client.transaction().await.map_err(|error| understand(&error))?;
+    let changed = execute(&transaction, prepared, statements).await;
+    end(transaction, changed).await
+}
+
+/// Reads, in a transaction that can do nothing else.
+async fn ask(
+    client: &mut Client,
+    prepared: &mut HashMap<String, Prepared>,
+    statement: &Statement,
+) -> Result<Rows, Error> {
+    let transaction = client.build_transaction().read_only(true).start().await;
+    let transaction = transaction.map_err(|error| understand(&error))?;
+    let rows = read(&transaction, prepared, statement).await;
+    end(transaction, rows).await
+}
+
+/// Commits what was done, or undoes it: the session is used again.
+async fn end<R>(transaction: Transaction<'_>, done: Result<R, Error>) -> Result<R, Error> {
+    let ended = match &done {
+        Ok(_) => transaction.commit().await,
+        Err(_) => transaction.rollback().await,
+    };
+    match (done, ended) {
+        (done, Ok(())) => done,
+        (Ok(_), Err(error)) => Err(understand(&error)),
+        // The connection broke: why is in the first error, and the session is not used again.
+        (
+            Err(Error::Constraint(words) | Error::Statement(words) | Error::Storage(words)),
+            Err(_),
+        ) => Err(Error::Storage(words)),
+        (Err(Error::Busy | Error::TooLarge), Err(error)) => Err(understand(&error)),
+    }
+}
+
+/// Statements of a transaction, sent without waiting for each answer.
+async fn execute(
+    transaction: &Transaction<'_>,
+    prepared: &mut HashMap<String, Prepared>,
+    statements: &[Statement],
+) -> Result<Vec<u64>, Error> {
     // A table that one statement makes is there for the next one only after it ran.
     let mut changed = Vec::with_capacity(statements.len());
     let mut rest = statements;
     while let Some((first, others)) = rest.split_first() {
-        prepare(&transaction, prepared, first).await?;
+        prepare(transaction, prepared, first).await?;
         let known = 1 + others.iter().take_while(|other| prepared.contains_key(&other.sql)).count();
         let (now, later) = rest.split_at(known.min(rest.len()));
         let mut work = Vec::with_capacity(now.len());
@@ -193,47 +272,20 @@ async fn run(
         changed.extend(try_join_all(work).await.map_err(|error| understand(&error))?);
         rest = later;
     }
-    transaction.commit().await.map_err(|error| understand(&error))?;
     Ok(changed)
 }
 
-async fn prepare(
+async fn read(
     transaction: &Transaction<'_>,
     prepared: &mut HashMap<String, Prepared>,
     statement: &Statement,
-) -> Result<(), Error> {
-    if !prepared.contains_key(&statement.sql) {
-        if prepared.len() >= PREPARED {
-            prepared.clear();
-        }
-        let known =
-            transaction.prepare(&statement.sql).await.map_err(|error| understand(&error))?;
-        prepared.insert(statement.sql.clone(), known);
-    }
-    Ok(())
-}
-
-async fn ask(
-    client: &Client,
-    prepared: &mut HashMap<String, Prepared>,
-    statement: &Statement,
 ) -> Result<Rows, Error> {
-    let known = match prepared.get(&statement.sql) {
-        Some(known) => known.clone(),
-        None => {
-            if prepared.len() >= PREPARED {
-                prepared.clear();
-            }
-            let known = client.prepare(&statement.sql).await.map_err(|error| understand(&error))?;
-            prepared.insert(statement.sql.clone(), known.clone());
-            known
-        }
-    };
+    let known = prepare(transaction, prepared, statement).await?;
     let types: Vec<Type> = known.columns().iter().map(|column| column.type_().clone()).collect();
     let mut taken = Taken::new(known.columns().iter().map(|it| it.name().to_owned()).collect());
     let parameters = parameters(&known, statement)?;
-    let rows = client.query_raw(&known, parameters).await.map_err(|error| understand(&error))?;
-    let mut rows = std::pin::pin!(rows);
+    let rows = transaction.query_raw(&known, parameters).await;
+    let mut rows = std::pin::pin!(rows.map_err(|error| understand(&error))?);
     while let Some(row) = rows.try_next().await.map_err(|error| understand(&error))? {
         taken.row()?;
         for (column, kind) in types.iter().enumerate() {
@@ -241,6 +293,22 @@ async fn ask(
         }
     }
     Ok(taken.rows())
+}
+
+async fn prepare(
+    transaction: &Transaction<'_>,
+    prepared: &mut HashMap<String, Prepared>,
+    statement: &Statement,
+) -> Result<Prepared, Error> {
+    if let Some(known) = prepared.get(&statement.sql) {
+        return Ok(known.clone());
+    }
+    if prepared.len() >= PREPARED {
+        prepared.clear();
+    }
+    let known = transaction.prepare(&statement.sql).await.map_err(|error| understand(&error))?;
+    prepared.insert(statement.sql.clone(), known.clone());
+    Ok(known)
 }
 
 fn parameters<'a>(known: &Prepared, statement: &'a Statement) -> Result<Vec<Parameter<'a>>, Error> {
@@ -281,6 +349,15 @@ fn understand(error: &tokio_postgres::Error) -> Error {
         &SqlState::INSUFFICIENT_PRIVILEGE => Error::Storage(format!(
             "{message}; let the user create in the database, or in the schema, and read and write"
         )),
+        // Ids that are there already are passed over, so that it is the number of the row, which
+        // the server gives.
+        &SqlState::UNIQUE_VIOLATION
+            if said.constraint().is_some_and(|it| it.ends_with("_pkey")) =>
+        {
+            Error::Storage(format!(
+                "{message}; the sequence of the table's numbers is behind: set it with setval"
+            ))
+        }
         &SqlState::DISK_FULL => {
             Error::Storage(format!("{message}; make room, or keep rows for fewer days"))
         }
@@ -300,6 +377,6 @@ fn is_certificate_unknown(error: &tokio_postgres::Error) -> bool {
     let cause = failure.and_then(|failure| failure.get_ref());
     matches!(
         cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()),
-        Some(rustls::Error::InvalidCertificate(_))
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
     )
 }

@@ -1,6 +1,7 @@
 //! Values on their way to PostgreSQL and back.
 
 use std::error::Error as StdError;
+use std::fmt;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
@@ -10,8 +11,14 @@ use super::super::{Error, Taken};
 use crate::plugin::bindings::host::torana::host::sql::Value;
 
 /// A value as the text that the server reads as whatever type the place has; bytes as they are.
-#[derive(Debug)]
 pub(super) struct Parameter<'a>(pub(super) &'a Value);
+
+/// The driver shows parameters at `debug`: this one holds what clients said.
+impl fmt::Debug for Parameter<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("…")
+    }
+}
 
 impl ToSql for Parameter<'_> {
     fn to_sql(
