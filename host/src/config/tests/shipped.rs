@@ -38,7 +38,10 @@ fn the_examples_in_the_shipped_configuration_are_right() {
     std::fs::create_dir(at("prompts")).unwrap();
     std::fs::write(at("prompts/summarize.txt"), "Summarize.").unwrap();
     std::fs::write(at("my_policy.wasm"), "").unwrap();
-    let environment = |name: &str| Some(format!("secret of {name}"));
+    let environment = |name: &str| match name {
+        "DATABASE_URL" => Some("postgres://u:secret@db/torana?sslmode=require".to_owned()),
+        _ => Some(format!("secret of {name}")),
+    };
     let path = at("torana.toml");
     let config = match load(path.to_str().unwrap(), &environment, &BUNDLED, CATALOG) {
         Ok(config) => config,
@@ -46,7 +49,7 @@ fn the_examples_in_the_shipped_configuration_are_right() {
     };
     assert_eq!(config.notices, []);
     assert_eq!(config.functions["summarize"].variants.len(), 2);
-    assert_eq!((config.keys.len(), config.sinks.len(), config.providers.len()), (1, 4, 4));
+    assert_eq!((config.keys.len(), config.sinks.len(), config.providers.len()), (1, 5, 4));
     assert!(config.plugins.contains_key("my-policy") && config.routers.contains_key("mine"));
 }
 
