@@ -36,7 +36,7 @@ struct Settings {
     /// stay. Absent: they stay as long as the row.
     #[serde(default)]
     content_days: Option<i64>,
-    /// Keep words, to find inferences by: two thirds of what writing costs.
+    /// Keep words, to find inferences by: three quarters of what writing costs.
     #[serde(default = "yes")]
     text_index: bool,
 }
