@@ -96,17 +96,16 @@ impl Postgres {
     pub fn resume(&mut self) {
         // The processes of the one before end on their own once it is gone, and until then keep
         // a new one from the data.
-        let started = within(START, "the PostgreSQL server", || {
+        let started = within(START, "a PostgreSQL server that stays", || {
             let mut program = self.launch();
-            loop {
+            let answers = within(START, "the PostgreSQL server", || {
                 let ended = program.child.try_wait().expect("a child can be waited for");
                 if ended.is_some() {
-                    return None;
+                    return Some(false);
                 }
-                if self.try_in_database("postgres", "SELECT 1").is_ok() {
-                    return Some(program);
-                }
-            }
+                self.try_in_database("postgres", "SELECT 1").is_ok().then_some(true)
+            });
+            answers.then_some(program)
         });
         self.program = Some(started);
     }

@@ -233,21 +233,19 @@ async fn ask(
     end(transaction, rows).await
 }
 
-/// Commits what was done, or undoes it: the session is used again.
+/// Commits what was done, or undoes it where the session is used again.
 async fn end<R>(transaction: Transaction<'_>, done: Result<R, Error>) -> Result<R, Error> {
-    let ended = match &done {
-        Ok(_) => transaction.commit().await,
-        Err(_) => transaction.rollback().await,
-    };
-    match (done, ended) {
-        (done, Ok(())) => done,
-        (Ok(_), Err(error)) => Err(understand(&error)),
-        // The connection broke: why is in the first error, and the session is not used again.
-        (
-            Err(Error::Constraint(words) | Error::Statement(words) | Error::Storage(words)),
-            Err(_),
-        ) => Err(Error::Storage(words)),
-        (Err(Error::Busy | Error::TooLarge), Err(error)) => Err(understand(&error)),
+    match done {
+        Ok(done) => {
+            transaction.commit().await.map_err(|error| understand(&error))?;
+            Ok(done)
+        }
+        // The transaction goes with the session.
+        Err(error @ (Error::Storage(_) | Error::TooLarge)) => Err(error),
+        Err(error) => {
+            transaction.rollback().await.map_err(|error| understand(&error))?;
+            Err(error)
+        }
     }
 }
 
