@@ -1,32 +1,25 @@
-//! The journal's own thread: syncs and deletions, which may block for milliseconds and must
-//! not do so on a thread that serves requests.
+//! The journal's own thread: syncs, room in segments and deletions, which may block for
+//! milliseconds and must not do so on a thread that serves requests.
 //!
 //! Syncs that wait together are served by one `fdatasync(2)` a file. The queue needs no bound
-//! of its own: each sync in it belongs to a call that waits, each deletion to a segment.
+//! of its own: each sync in it belongs to a call that waits, each deletion to a segment, and
+//! room is asked for when what was asked for before is half used.
 //! Before a segment is deleted, the cursors that say who is past it are brought to the disk.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::active::SegmentFile;
 use super::cursor::CursorFiles;
-use super::disk::{Disk, DiskFile};
+use super::disk::Disk;
 use super::lock;
 use super::state::Position;
-
-/// A segment open for writing.
-#[derive(Debug)]
-pub(super) struct SegmentFile {
-    pub(super) file: Box<dyn DiskFile>,
-    /// A sync failed: what the kernel does with the file's pages after that is not defined, so
-    /// nothing more is written to it.
-    pub(super) suspect: AtomicBool,
-}
 
 /// What a waiting append learns. One error may be for many of them.
 pub(super) type Synced = Result<(), Arc<io::Error>>;
@@ -54,6 +47,15 @@ pub(super) struct Removal {
     pub(super) cursors: Arc<[(String, Position)]>,
 }
 
+/// What is to be done to the file of a segment.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Make room up to an offset.
+    Grow { file: Arc<SegmentFile>, to: u64 },
+    /// Give back the room behind the records.
+    Close { file: Arc<SegmentFile>, length: u64 },
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -63,6 +65,7 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Jobs {
     syncs: Vec<Sync>,
+    errands: VecDeque<Errand>,
     /// Oldest first: a crash between two must not leave a hole in the rows.
     removals: VecDeque<Removal>,
     /// Something was taken from the queue and is not done.
@@ -100,6 +103,11 @@ impl Keeper {
         receiver
     }
 
+    pub(super) fn send(&self, errand: Errand) {
+        lock(&self.queue.jobs).errands.push_back(errand);
+        self.queue.changed.notify_one();
+    }
+
     pub(super) fn remove(&self, removal: Removal) {
         lock(&self.queue.jobs).removals.push_back(removal);
         self.queue.changed.notify_one();
@@ -109,7 +117,7 @@ impl Keeper {
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         let jobs = lock(&self.queue.jobs);
-        !jobs.busy && jobs.syncs.is_empty() && jobs.removals.is_empty()
+        !jobs.busy && jobs.is_empty()
     }
 }
 
@@ -125,26 +133,57 @@ impl Drop for Keeper {
 
 impl Queue {
     fn serve(&self, place: &Place) {
-        while let Some((syncs, removal)) = self.take() {
-            sync_all(syncs, place);
-            if let Some(removal) = removal {
+        while let Some(turn) = self.take() {
+            sync_all(turn.syncs, place);
+            if let Some(errand) = turn.errand {
+                run(errand);
+            }
+            if let Some(removal) = turn.removal {
                 remove_segment(&removal, place);
             }
         }
     }
 
-    /// All syncs, but one deletion at a time, so that no call waits for a row of them.
-    fn take(&self) -> Option<(Vec<Sync>, Option<Removal>)> {
+    fn take(&self) -> Option<Turn> {
         let mut jobs = lock(&self.jobs);
         loop {
-            jobs.busy = !jobs.syncs.is_empty() || !jobs.removals.is_empty();
+            jobs.busy = !jobs.is_empty();
             if jobs.busy {
-                return Some((std::mem::take(&mut jobs.syncs), jobs.removals.pop_front()));
+                return Some(Turn {
+                    syncs: std::mem::take(&mut jobs.syncs),
+                    errand: jobs.errands.pop_front(),
+                    removal: jobs.removals.pop_front(),
+                });
             }
             if jobs.closed {
                 return None;
             }
             jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Jobs {
+    fn is_empty(&self) -> bool {
+        self.syncs.is_empty() && self.errands.is_empty() && self.removals.is_empty()
+    }
+}
+
+/// All syncs, but one of the others at a time, so that no call waits for a row of them.
+struct Turn {
+    syncs: Vec<Sync>,
+    errand: Option<Errand>,
+    removal: Option<Removal>,
+}
+
+fn run(errand: Errand) {
+    match errand {
+        Errand::Grow { file, to } => file.grow(to),
+        Errand::Close { file, length } => {
+            if let Err(error) = file.close(length) {
+                // It counts again when the journal is opened next.
+                tracing::warn!(%error, "cannot cut off the room in a journal segment");
+            }
         }
     }
 }
@@ -183,7 +222,7 @@ fn sync_file(file: &SegmentFile, directory: &Synced) -> Synced {
     if file.suspect.load(Ordering::Acquire) {
         return Err(Arc::new(io::Error::other("an earlier sync of the segment failed")));
     }
-    file.file.sync().map_err(Arc::new)
+    file.sync().map_err(Arc::new)
 }
 
 fn remove_segment(removal: &Removal, place: &Place) {

@@ -20,7 +20,7 @@
 //!
 //! ```text
 //! lock                              held (flock) while a process uses the journal
-//! NUMBER-FIRSTROW-SALT.segment      records back to back, layout in `record.rs`
+//! NUMBER-FIRSTROW-SALT.segment      records back to back, layout in `record.rs`, then zeros
 //! cursors/CONSUMER.cursor, .kept    how far a consumer has acknowledged, see `cursor.rs`
 //! ```
 //!
@@ -32,7 +32,8 @@
 //!
 //! A process never appends to a segment of the one before it: it opens a new segment with its
 //! first append. So a torn record at the end of an older segment needs no repair, and nothing
-//! on disk is rewritten. Opening reads every segment that a consumer still needs (all of them
+//! on disk is rewritten. Zeros up to the end of a file are room that was made ahead of records
+//! and not used (`active.rs`), not damage. Opening reads every segment that a consumer still needs (all of them
 //! when there is no consumer) and checks every record. Behind a damaged payload reading goes on
 //! at once, since the header tells the length; behind a damaged header it goes on at the next
 //! bytes that are a valid header *for that segment and offset*, which text in a prompt cannot
@@ -73,6 +74,7 @@
 //! deletion or a read. `cursor_files` orders writing a cursor file and retiring its consumer,
 //! and is taken before `state`.
 
+mod active;
 mod age;
 mod consumers;
 mod cursor;
@@ -94,6 +96,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use active::Ahead;
 use cursor::CursorFiles;
 use disk::{Disk, DiskLock, FileSystem};
 use keeper::{Keeper, Place, Removal};
@@ -183,14 +186,18 @@ pub struct Journal {
 impl Journal {
     /// Opens or creates the journal. Blocks while it reads what is there.
     pub fn open(options: Options) -> Result<Arc<Self>, JournalError> {
-        Self::open_on(Arc::new(FileSystem), options)
+        Self::open_on(Arc::new(FileSystem), options, Ahead::DEFAULT)
     }
 
-    fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Self>, JournalError> {
+    fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        ahead: Ahead,
+    ) -> Result<Arc<Self>, JournalError> {
         if options.max_bytes < SMALLEST_MAX_BYTES {
             return Err(JournalError::Bounds { max_bytes: options.max_bytes });
         }
-        let opened = recovery::open(&disk, &options)?;
+        let opened = recovery::open(&disk, &options, ahead)?;
         let cursor_files = Arc::new(Mutex::new(opened.cursor_files));
         let keeper = Keeper::start(Place {
             disk: Arc::clone(&disk),
@@ -279,7 +286,17 @@ impl Journal {
         let mut state = lock(&self.state);
         let result = work(&mut state);
         self.full.store(state.is_full(), Ordering::Relaxed);
+        for errand in state.errands() {
+            self.keeper.send(errand);
+        }
         result
+    }
+}
+
+impl Drop for Journal {
+    /// The keeper, which ends after this, leaves no room behind.
+    fn drop(&mut self) {
+        self.with_state(State::seal);
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::active::Ahead;
 use super::cursor::CursorFiles;
 use super::disk::{Disk, DiskLock};
 use super::segment::{Name, Scanned, Scanner, Segment};
@@ -34,7 +35,11 @@ pub(super) struct Opened {
     pub(super) lock: Box<dyn DiskLock>,
 }
 
-pub(super) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, JournalError> {
+pub(super) fn open(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    ahead: Ahead,
+) -> Result<Opened, JournalError> {
     let path = &options.path;
     let failed = |source| directory::failed(path, source);
     directory::create(&**disk, path, options.sync)?;
@@ -61,7 +66,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, Jo
         None => scan.recovery.rows_lost += next_row.saturating_sub(least_row),
     }
     let recovery = scan.recovery;
-    let state = State::new(options, segments, cursors, next_row, next_number);
+    let state = State::new(options, ahead, segments, cursors, next_row, next_number);
     Ok(Opened { state, cursor_files, recovery, lock })
 }
 
@@ -180,8 +185,16 @@ impl Scan<'_> {
                     segment.length = scanner.offset();
                 }
                 Scanned::Damage { bytes, header } => {
+                    let end = match header {
+                        // Behind the last record there may be room for others.
+                        None if bytes.end == file_bytes => scanner.written_end(bytes.clone())?,
+                        _ => bytes.end,
+                    };
+                    if end == bytes.start {
+                        break;
+                    }
                     self.recovery.damaged += 1;
-                    self.recovery.bytes_lost += bytes.end - bytes.start;
+                    self.recovery.bytes_lost += end - bytes.start;
                     known_end = known_end.max(header.map_or(0, |header| header.end_row()));
                 }
             }

@@ -148,6 +148,22 @@ impl Scanner {
         })
     }
 
+    /// Where the zeros begin that a stretch of the file ends with.
+    pub(super) fn written_end(&mut self, bytes: Range<u64>) -> io::Result<u64> {
+        let mut written = bytes.start;
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let left = bytes.end - at;
+            let length = usize::try_from(left).map_or(READ_AHEAD, |n| n.min(READ_AHEAD));
+            let window = self.window.read(at, length, bytes.end)?;
+            if let Some(last) = window.iter().rposition(|byte| *byte != 0) {
+                written = at + last as u64 + 1;
+            }
+            at += length as u64;
+        }
+        Ok(written)
+    }
+
     fn header_at(&mut self, offset: u64, end: u64) -> io::Result<Option<Header>> {
         if end.saturating_sub(offset) < HEADER_BYTES as u64 {
             return Ok(None);

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::active::{Ahead, SegmentFile};
 use super::age::Ages;
 use super::consumers::{Consumers, OpenedConsumer};
-use super::keeper::SegmentFile;
+use super::keeper::Errand;
 use super::segment::{Name, Segment};
 use super::{Options, WhenFull};
 
@@ -34,7 +35,7 @@ impl Position {
 /// Counts since the journal was opened, and sizes as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// On disk, segments only.
+    /// On disk, segments only; room that is made ahead of the records among them.
     pub bytes: u64,
     pub segments: u64,
     pub appended_rows: u64,
@@ -88,6 +89,9 @@ pub(super) struct State {
     when_full: WhenFull,
     segments: VecDeque<Segment>,
     active: Option<Arc<SegmentFile>>,
+    ahead: Ahead,
+    /// What the journal's thread is to do to segment files.
+    errands: Vec<Errand>,
     bytes: u64,
     next_row: u64,
     next_number: u64,
@@ -104,6 +108,7 @@ impl State {
     /// `next_row` and `next_number` must be above all that was ever used.
     pub(super) fn new(
         options: &Options,
+        ahead: Ahead,
         segments: VecDeque<Segment>,
         cursors: BTreeMap<String, Position>,
         next_row: u64,
@@ -115,6 +120,8 @@ impl State {
             bytes: segments.iter().map(|segment| segment.file_bytes).sum(),
             segments,
             active: None,
+            ahead,
+            errands: Vec::new(),
             next_row,
             next_number,
             directory_unsynced: false,
@@ -131,7 +138,12 @@ impl State {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        !self.may_drop() && self.bytes > self.max_bytes - self.max_bytes / 16
+        !self.may_drop() && self.bytes > self.max_bytes - self.reserve()
+    }
+
+    /// Kept free for calls that were admitted already.
+    fn reserve(&self) -> u64 {
+        self.max_bytes / 16
     }
 
     /// Where the next record will end up or has ended: behind everything.
@@ -208,9 +220,17 @@ impl State {
         self.directory_unsynced = true;
     }
 
-    /// Nothing more is appended to the active segment.
+    /// Nothing more is appended to the active segment. The room in it counts as given back, as
+    /// a segment counts as gone that is to be deleted.
     pub(super) fn seal(&mut self) {
-        self.active = None;
+        let Some(file) = self.active.take() else { return };
+        let Some(segment) = self.segments.back_mut() else { return };
+        let room = segment.file_bytes - segment.length;
+        if room > 0 {
+            segment.file_bytes -= room;
+            self.bytes -= room;
+            self.errands.push(Errand::Close { file, length: segment.length });
+        }
     }
 
     /// As `seal`, if that file is still the active one.
@@ -225,19 +245,45 @@ impl State {
         self.ages.appended(self.next_row, Instant::now(), SystemTime::now);
         self.next_row += u64::from(rows);
         self.appended_rows += u64::from(rows);
-        self.bytes += bytes;
         if let Some(segment) = self.segments.back_mut() {
             segment.length += bytes;
-            segment.file_bytes = segment.length;
             segment.end_row = self.next_row;
+            let more = segment.length.saturating_sub(segment.file_bytes);
+            segment.file_bytes += more;
+            self.bytes += more;
         }
+    }
+
+    /// Asks for room in the active segment, no further than `limit`, where there is little left.
+    /// Names what is no longer part of the journal for it: nothing that is owed to a consumer.
+    pub(super) fn make_room_ahead(&mut self, limit: u64) -> Vec<Name> {
+        let Some((file, segment)) = self.active.clone().zip(self.segments.back()) else {
+            return Vec::new();
+        };
+        let (length, file_bytes) = (segment.length, segment.file_bytes);
+        let Some(to) = self.ahead.wanted(length, file_bytes, limit) else { return Vec::new() };
+        let more = to - file_bytes;
+        if !self.consumers.is_empty() && self.bytes + more > self.max_bytes - self.reserve() {
+            return Vec::new();
+        }
+        let removed = self.make_room(more).removed;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.file_bytes = to;
+            self.bytes += more;
+        }
+        self.errands.push(Errand::Grow { file, to });
+        removed
+    }
+
+    pub(super) fn errands(&mut self) -> std::vec::Drain<'_, Errand> {
+        self.errands.drain(..)
     }
 
     /// Writing to the active segment failed, which is closed by that; `file_bytes` is what it
     /// takes on disk now. Gives its name if it has no record and must be deleted.
     pub(super) fn append_failed(&mut self, file_bytes: u64) -> Option<Name> {
         self.write_errors += 1;
-        self.seal();
+        self.active = None;
         let segment = self.segments.back_mut()?;
         if segment.length == 0 {
             let name = segment.name;

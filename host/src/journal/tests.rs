@@ -12,6 +12,7 @@ mod model;
 mod opening;
 mod order;
 mod power;
+mod room;
 mod simulation;
 
 use std::collections::HashSet;
@@ -24,9 +25,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
-    AppendError, Batch, Consumer, ConsumerError, Journal, JournalError, Options, Row, RowKind,
-    SyncMode, WhenFull,
+    Ahead, AppendError, Batch, Consumer, ConsumerError, Journal, JournalError, Options, Recovery,
+    Row, RowKind, SyncMode, WhenFull,
 };
+
+/// Room in segments of a few records.
+const AHEAD: Ahead = Ahead { step: 64, most: 512 };
 
 fn options(path: &Path) -> Options {
     Options {

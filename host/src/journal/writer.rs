@@ -8,12 +8,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::keeper::{SegmentFile, Synced};
+use super::active::SegmentFile;
+use super::keeper::Synced;
 use super::record::{Encoded, MAX_RECORD_BYTES, Row};
 use super::segment::Name;
 use super::state::{Active, Position, State};
@@ -103,11 +104,13 @@ impl Journal {
     ) -> Result<(Position, Option<Receipt>), AppendError> {
         let active = self.writable_segment(state, record.len())?;
         let bytes = record.placed(active.name.salt, active.length, state.next_row());
-        if let Err(source) = active.file.file.write_all_at(bytes, active.length) {
+        if let Err(source) = active.file.write(bytes, active.length) {
             self.undo(state, &active);
             return Err(AppendError::Write { source });
         }
         state.appended(record.len(), record.rows());
+        let removed = state.make_room_ahead(self.segment_limit());
+        self.delete(state, &removed);
         let position = state.tail();
         self.tail.send_replace(state.next_row());
         let receipt = match self.options.sync {
@@ -150,15 +153,12 @@ impl Journal {
 
     fn create(&self, name: Name) -> io::Result<Arc<SegmentFile>> {
         let file = self.disk.create(&name.path(&self.options.path))?;
-        Ok(Arc::new(SegmentFile { file, suspect: AtomicBool::new(false) }))
+        Ok(Arc::new(SegmentFile::new(file)))
     }
 
     /// Cuts off what a failed write left behind, as far as the disk still lets us.
     fn undo(&self, state: &mut State, active: &Active) {
-        let file_bytes = match active.file.file.set_length(active.length) {
-            Ok(()) => active.length,
-            Err(_) => active.file.file.length().unwrap_or(active.length),
-        };
+        let file_bytes = active.file.close(active.length).unwrap_or(active.length);
         if let Some(empty) = state.append_failed(file_bytes) {
             self.delete(state, &[empty]);
         }

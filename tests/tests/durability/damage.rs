@@ -70,7 +70,9 @@ fn left(provider: &Provider) -> Left {
     let folder = gateway.folder.clone();
     drop(gateway);
     let path = newest_segment(&folder.path("data/journal"));
-    let bytes = std::fs::read(&path).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Without the room that may have been made ahead of the records.
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     assert!(bytes.len() > TAIL_BYTES);
     let segment = path.strip_prefix(folder.path("")).unwrap().to_owned();
     Left { config, segment, bytes }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::super::active::SegmentFile;
 use super::*;
 
 const LIMITED: &str = "TORANA_JOURNAL_TEST_LIMITED";
@@ -75,11 +76,8 @@ async fn failed_sync_is_an_error_and_closes_the_segment() {
     let active = journal.with_state(|state| state.active().unwrap());
     // `fdatasync(2)` of a socket is refused with EINVAL, as a disk might with EIO.
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let broken = super::super::keeper::SegmentFile {
-        file: Box::new(fs::File::from(std::os::fd::OwnedFd::from(socket))),
-        suspect: false.into(),
-    };
-    let broken = Arc::new(broken);
+    let file = fs::File::from(std::os::fd::OwnedFd::from(socket));
+    let broken = Arc::new(SegmentFile::new(Box::new(file)));
     let outcome = journal.keeper.sync(Arc::clone(&broken), false).await;
     assert!(outcome.unwrap().is_err());
     assert!(broken.suspect.load(std::sync::atomic::Ordering::Acquire));

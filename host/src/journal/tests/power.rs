@@ -159,7 +159,7 @@ impl Run {
 
     fn open(&mut self) -> Checked {
         let disk = Arc::new(self.disk.clone());
-        let opened = Journal::open_on(disk, self.options.clone());
+        let opened = Journal::open_on(disk, self.options.clone(), AHEAD);
         prop_assert!(opened.is_ok(), "{:?}", opened.err());
         let journal = opened.map_err(|error| TestCaseError::fail(error.to_string()))?;
         for (id, reading) in &mut self.consumers {
@@ -398,7 +398,7 @@ impl Run {
         self.end();
         self.disk = disk;
         self.disk.set_fault(Some(Fault { after, times: 1, kind: io::ErrorKind::Other }));
-        let opened = Journal::open_on(Arc::new(self.disk.clone()), self.options.clone());
+        let opened = Journal::open_on(Arc::new(self.disk.clone()), self.options.clone(), AHEAD);
         if let Err(error) = &opened {
             prop_assert!(matches!(error, JournalError::Directory { .. }), "{}", error);
         }
