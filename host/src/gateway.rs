@@ -19,7 +19,7 @@ use torana_wire::error::CallErrorKind;
 use crate::config::{self, Config, Problems, watch::Watcher};
 use crate::delivery::{DeadLetterOptions, Deliveries};
 use crate::error::chain;
-use crate::journal::{self, AppendError, Journal, JournalError, Row};
+use crate::journal::{self, AppendError, Journal, JournalError, Rows};
 use crate::metrics::Metrics;
 use crate::operation;
 use crate::plugin::Catalog;
@@ -174,7 +174,7 @@ impl Gateway {
         gateway.tasks.spawn("observe", observe_policies(gateway.clone()));
         let events = operation::write_plugin_events(gateway.clone(), told);
         gateway.tasks.spawn("plugin events", events);
-        gateway.write(&[operation::snapshot_row(&gateway.snapshot())]).await;
+        gateway.write(Rows::of(&[operation::snapshot_row(&gateway.snapshot())])).await;
         Ok(gateway)
     }
 
@@ -189,7 +189,7 @@ impl Gateway {
         let _one_at_a_time = self.reloading.lock().await;
         let result = self.build_next().await.map(|next| self.swap(next));
         if result.is_ok() {
-            self.write(&[operation::snapshot_row(&self.snapshot())]).await;
+            self.write(Rows::of(&[operation::snapshot_row(&self.snapshot())])).await;
         }
         self.metrics.reloaded(result.is_ok());
         let outcome = match &result {
@@ -252,24 +252,24 @@ impl Gateway {
     ///
     /// # Errors
     /// The journal is full, or its disk fails.
-    pub async fn append(&self, rows: &[Row]) -> Result<(), AppendError> {
-        let mut appended = self.journal.append(rows).await;
+    pub async fn append(&self, rows: &mut Rows) -> Result<(), AppendError> {
+        let mut appended = self.journal.append_rows(rows).await;
         if let Err(error) = &appended
             && error.is_of_the_disk()
         {
             tracing::warn!(error = chain(error), "the journal's disk failed; trying again");
-            appended = self.journal.append(rows).await;
+            appended = self.journal.append_rows(rows).await;
         }
         appended.map(drop)
     }
 
     /// Appends rows; returns once they are in the journal. What cannot be written is counted.
-    pub async fn write(&self, rows: &[Row]) {
-        if let Err(error) = self.append(rows).await {
-            self.metrics.rows_lost(rows.len());
+    pub async fn write(&self, mut rows: Rows) {
+        if let Err(error) = self.append(&mut rows).await {
+            self.metrics.rows_lost(rows.count());
             tracing::error!(
                 error = chain(&error),
-                rows = rows.len(),
+                rows = rows.count(),
                 "rows could not be written to the journal"
             );
         }

@@ -253,8 +253,8 @@ impl Metrics {
         self.reloads.get_or_create(&ResultLabels { result }).inc();
     }
 
-    pub fn rows_lost(&self, rows: usize) {
-        self.rows_lost.inc_by(rows as u64);
+    pub fn rows_lost(&self, rows: u32) {
+        self.rows_lost.inc_by(u64::from(rows));
     }
 
     /// The text that Prometheus scrapes.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::config::PluginSource;
 use crate::gateway::Gateway;
-use crate::journal::{Row, RowKind};
+use crate::journal::{Row, RowKind, Rows};
 use crate::plugin::events::{Happening, PluginEvent};
 use crate::snapshot::Snapshot;
 
@@ -126,11 +126,11 @@ pub async fn write_plugin_events(gateway: Arc<Gateway>, mut events: mpsc::Receiv
             () = stopping.cancelled() => break,
         };
         let Some(event) = event else { return };
-        gateway.write(&[event_row(&event, gateway.snapshot().generation)]).await;
+        gateway.write(Rows::of(&[event_row(&event, gateway.snapshot().generation)])).await;
     }
     // What is told already is still written.
     while let Ok(event) = events.try_recv() {
-        gateway.write(&[event_row(&event, gateway.snapshot().generation)]).await;
+        gateway.write(Rows::of(&[event_row(&event, gateway.snapshot().generation)])).await;
     }
 }
 

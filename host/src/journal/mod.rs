@@ -2,7 +2,7 @@
 //!
 //! # Promises
 //!
-//! - [`Journal::append`] returns after `write(2)`: the rows survive the death of this process in
+//! - [`Journal::append_rows`] returns after `write(2)`: the rows survive the death of this process in
 //!   any form. With [`SyncMode::Always`] it returns after `fdatasync(2)` too: they survive the
 //!   loss of power. One sync serves every append that waits (group commit), on the journal's
 //!   own thread.
@@ -103,7 +103,7 @@ use keeper::{Keeper, Place, Removal};
 use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
-pub use record::{Row, RowKind};
+pub use record::{Row, RowHead, RowKind, Rows};
 pub use recovery::Recovery;
 pub use scan::scan;
 pub use state::{ConsumerStats, Position, Stats};

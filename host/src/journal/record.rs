@@ -70,38 +70,85 @@ impl RowKind {
     }
 }
 
-/// A record that only lacks its place: the part of the work that needs no lock.
-pub(super) struct Encoded {
+/// The rows of one call, as the bytes that are written: a record that lacks its header.
+#[derive(Debug)]
+pub struct Rows {
     /// Room for the header, then the payload.
     bytes: Vec<u8>,
+    count: u32,
+}
+
+/// A row without its JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct RowHead {
+    pub id: Uuid,
+    pub kind: RowKind,
+    pub inference_id: Uuid,
+    pub time_unix_ms: u64,
+}
+
+impl Rows {
+    /// None yet; memory for so many bytes of JSON at first.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut room = Vec::with_capacity(HEADER_BYTES.saturating_add(bytes));
+        room.extend_from_slice(&[0; HEADER_BYTES]);
+        Self { bytes: room, count: 0 }
+    }
+
+    pub fn of(rows: &[Row]) -> Self {
+        let mut all = Self::with_capacity(rows.iter().map(|row| ROW_BYTES + row.json.len()).sum());
+        for Row { id, kind, inference_id, time_unix_ms, json } in rows {
+            let (id, kind, inference_id) = (*id, *kind, *inference_id);
+            let head = RowHead { id, kind, inference_id, time_unix_ms: *time_unix_ms };
+            all.push(head, |bytes| bytes.extend_from_slice(json));
+        }
+        all
+    }
+
+    /// Adds a row; `json` appends the whole of it.
+    pub fn push(&mut self, head: RowHead, json: impl FnOnce(&mut Vec<u8>)) {
+        let bytes = &mut self.bytes;
+        bytes.extend_from_slice(head.id.as_bytes());
+        bytes.push(head.kind as u8);
+        bytes.extend_from_slice(head.inference_id.as_bytes());
+        bytes.extend_from_slice(&head.time_unix_ms.to_le_bytes());
+        let length_at = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
+        let start = bytes.len();
+        json(bytes);
+        // A longer one is over the limit of every journal.
+        let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+        if let Some(place) = bytes.get_mut(length_at..start) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        self.count += 1;
+    }
+
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// `limit`: bytes of the longest record that the journal takes.
+    pub(super) fn record(&mut self, limit: u64) -> Result<Record<'_>, AppendError> {
+        let bytes = self.bytes.len() as u64;
+        let payload = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let (Ok(payload_length), true) = (u32::try_from(payload.len()), bytes <= limit) else {
+            return Err(AppendError::TooLong { bytes, limit });
+        };
+        let payload_checksum = crc32c::crc32c(payload);
+        Ok(Record { bytes: &mut self.bytes, rows: self.count, payload_length, payload_checksum })
+    }
+}
+
+/// A record that only lacks its place: the part of the work that needs no lock.
+pub(super) struct Record<'a> {
+    bytes: &'a mut [u8],
     rows: u32,
     payload_length: u32,
     payload_checksum: u32,
 }
 
-impl Encoded {
-    /// `limit`: bytes of the longest record that the journal takes.
-    pub(super) fn new(rows: &[Row], limit: u64) -> Result<Self, AppendError> {
-        let payload_length: usize = rows.iter().map(|row| ROW_BYTES + row.json.len()).sum();
-        let length = payload_length.saturating_add(HEADER_BYTES) as u64;
-        let too_long = AppendError::TooLong { bytes: length, limit };
-        let (Ok(payload_length), Ok(count)) =
-            (u32::try_from(payload_length), u32::try_from(rows.len()))
-        else {
-            return Err(too_long);
-        };
-        if length > limit {
-            return Err(too_long);
-        }
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + payload_length as usize);
-        bytes.extend_from_slice(&[0; HEADER_BYTES]);
-        for row in rows {
-            encode_row(row, &mut bytes);
-        }
-        let payload_checksum = crc32c::crc32c(bytes.get(HEADER_BYTES..).unwrap_or_default());
-        Ok(Self { bytes, rows: count, payload_length, payload_checksum })
-    }
-
+impl Record<'_> {
     /// Bytes of the whole record.
     pub(super) fn len(&self) -> u64 {
         self.bytes.len() as u64
@@ -123,18 +170,8 @@ impl Encoded {
         for (place, byte) in self.bytes.iter_mut().zip(encoded) {
             *place = byte;
         }
-        &self.bytes
+        self.bytes
     }
-}
-
-fn encode_row(row: &Row, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(row.id.as_bytes());
-    bytes.push(row.kind as u8);
-    bytes.extend_from_slice(row.inference_id.as_bytes());
-    bytes.extend_from_slice(&row.time_unix_ms.to_le_bytes());
-    // The caller checked that the sum of all lengths fits.
-    bytes.extend_from_slice(&(row.json.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&row.json);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,7 +300,8 @@ mod tests {
 
     #[test]
     fn record_is_valid_only_at_its_own_place() {
-        let mut record = Encoded::new(&[row(b"{}".to_vec())], 1000).unwrap();
+        let mut rows = Rows::of(&[row(b"{}".to_vec())]);
+        let mut record = rows.record(1000).unwrap();
         let bytes = record.placed(7, 100, 3).to_vec();
         assert_eq!(Header::decode(&bytes, 7, 100).unwrap().first_row, 3);
         assert_eq!(Header::decode(&bytes, 8, 100), None);
@@ -272,9 +310,9 @@ mod tests {
 
     #[test]
     fn record_over_the_limit_is_refused() {
-        let rows = [row(vec![b' '; 1000])];
+        let mut rows = Rows::of(&[row(vec![b' '; 1000])]);
         assert!(matches!(
-            Encoded::new(&rows, 1000),
+            rows.record(1000),
             Err(AppendError::TooLong { bytes: 1073, limit: 1000 })
         ));
     }
@@ -285,7 +323,8 @@ mod tests {
             prop::collection::vec(any::<u8>(), 0..50), 1..5,
         )) {
             let rows: Vec<Row> = bodies.into_iter().map(row).collect();
-            let mut record = Encoded::new(&rows, 1 << 20).unwrap();
+            let mut encoded = Rows::of(&rows);
+            let mut record = encoded.record(1 << 20).unwrap();
             let count = record.rows();
             let bytes = record.placed(1, 0, 0);
             let header = Header::decode(bytes, 1, 0).unwrap();

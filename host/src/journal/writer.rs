@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::active::SegmentFile;
 use super::keeper::Synced;
-use super::record::{Encoded, MAX_RECORD_BYTES, Row};
+use super::record::{MAX_RECORD_BYTES, Record, Row, Rows};
 use super::segment::Name;
 use super::state::{Active, Position, State};
 use super::{Journal, SyncMode};
@@ -53,16 +53,21 @@ impl AppendError {
 type Receipt = (Arc<SegmentFile>, oneshot::Receiver<Synced>);
 
 impl Journal {
+    /// As [`Journal::append_rows`], of rows that are there as a whole.
+    pub async fn append(&self, rows: &[Row]) -> Result<Position, AppendError> {
+        self.append_rows(&mut Rows::of(rows)).await
+    }
+
     /// Appends the rows of one call as one record; gives the position behind it. No rows are no
-    /// record.
+    /// record. They are as they were afterwards, and may be appended again.
     ///
     /// Cancel safe: a future dropped before it was polled has done nothing; after that the
     /// record is written as a whole, and is synced with the others even if nobody waits.
-    pub async fn append(&self, rows: &[Row]) -> Result<Position, AppendError> {
-        if rows.is_empty() {
+    pub async fn append_rows(&self, rows: &mut Rows) -> Result<Position, AppendError> {
+        if rows.count() == 0 {
             return Ok(self.with_state(|state| state.tail()));
         }
-        let record = Encoded::new(rows, self.record_limit())?;
+        let record = rows.record(self.record_limit())?;
         let (position, receipt) = self.write(record)?;
         let Some((file, synced)) = receipt else {
             return Ok(position);
@@ -89,7 +94,7 @@ impl Journal {
         MAX_RECORD_BYTES.min(self.options.max_bytes / 4)
     }
 
-    fn write(&self, mut record: Encoded) -> Result<(Position, Option<Receipt>), AppendError> {
+    fn write(&self, mut record: Record<'_>) -> Result<(Position, Option<Receipt>), AppendError> {
         self.with_state(|state| {
             let room = state.make_room(record.len());
             self.delete(state, &room.removed);
@@ -100,7 +105,7 @@ impl Journal {
     fn write_record(
         &self,
         state: &mut State,
-        record: &mut Encoded,
+        record: &mut Record<'_>,
     ) -> Result<(Position, Option<Receipt>), AppendError> {
         let active = self.writable_segment(state, record.len())?;
         let bytes = record.placed(active.name.salt, active.length, state.next_row());

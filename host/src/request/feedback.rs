@@ -19,7 +19,7 @@ use super::{admit, bounds};
 use crate::config::{ClientKey, Config, Level, MetricKind};
 use crate::error::Cause;
 use crate::gateway::Gateway;
-use crate::journal::{Row, RowKind};
+use crate::journal::{Row, RowKind, Rows};
 use crate::plugin::sink::{EVERYTHING, Order, PageRequest, RowFilter, Table};
 use crate::snapshot::Snapshot;
 
@@ -102,7 +102,7 @@ pub async fn give(
         }
         let key = caller.map(|key| key.name.as_str());
         let row = row(id, &given, target, key, &known)?;
-        gateway.append(&[row]).await.map_err(Cause::NotRecorded)?;
+        gateway.append(&mut Rows::of(&[row])).await.map_err(Cause::NotRecorded)?;
     }
     Ok(reply::json(StatusCode::OK, format!("{{\"feedback_id\":\"{id}\"}}")))
 }

@@ -289,8 +289,9 @@ impl Record {
             return;
         }
         let word = if outcome.error.is_some() { "error" } else { OK };
-        let rows = self.close(word, &outcome);
-        closing::write(&self.gateway, rows).await;
+        if let Some(rows) = self.close(word, &outcome) {
+            self.gateway.write(rows).await;
+        }
     }
 
     /// Counts a call that was refused because the journal is full. What room is left there is
@@ -310,12 +311,9 @@ impl Record {
         if self.finished || !self.is_inference() {
             return;
         }
-        let rows = self.close(CANCELLED, outcome);
-        if rows.is_empty() {
-            return;
-        }
+        let Some(rows) = self.close(CANCELLED, outcome) else { return };
         let gateway = self.gateway.clone();
-        self.gateway.tasks.spawn("record", async move { closing::write(&gateway, rows).await });
+        self.gateway.tasks.spawn("record", async move { gateway.write(rows).await });
     }
 
     /// Counting tokens asks no model: it leaves no row.

@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use torana_wire::chat::Usage;
 
+/// Bytes of a short stream: room to begin with.
+const USUAL_STREAM: usize = 4 << 10;
+
 /// Shared by an attempt and its record.
 #[derive(Debug, Clone, Default)]
 pub struct Tape(Arc<Tracks>);
@@ -41,6 +44,18 @@ pub enum Received {
     },
 }
 
+impl Taped {
+    /// Of both bodies.
+    pub fn bytes(&self) -> usize {
+        let response = match &self.response {
+            None => 0,
+            Some(Received::Whole(body)) => body.len(),
+            Some(Received::Stream { text, .. }) => text.len(),
+        };
+        self.request.as_ref().map_or(0, Bytes::len) + response
+    }
+}
+
 impl Tape {
     /// Keeps bodies if `limit` is not 0.
     pub fn new(limit: usize) -> Self {
@@ -70,7 +85,10 @@ impl Tape {
             return;
         }
         let mut taped = self.lock();
-        let begun = || Received::Stream { text: Vec::new(), is_cut: false };
+        let begun = || {
+            let text = Vec::with_capacity(limit.min(USUAL_STREAM));
+            Received::Stream { text, is_cut: false }
+        };
         if let Received::Stream { text, is_cut } = taped.response.get_or_insert_with(begun) {
             let room = limit.saturating_sub(text.len());
             text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));

@@ -10,6 +10,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -45,30 +46,39 @@ impl SpanId {
     pub fn random() -> Self {
         Self(random())
     }
+
+    fn digits(self, room: &mut [u8; 32]) -> &str {
+        digits(self.0.into(), room).get(16..).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(digits(self.0, &mut [0; 32]))
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(self.digits(&mut [0; 32]))
     }
 }
 
 impl serde::Serialize for TraceId {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        to.serialize_str(digits(self.0, &mut [0; 32]))
     }
 }
 
 impl serde::Serialize for SpanId {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        to.serialize_str(self.digits(&mut [0; 32]))
     }
+}
+
+/// 32 digits. `format!` takes several times as long, and each call needs some.
+fn digits(value: u128, room: &mut [u8; 32]) -> &str {
+    Uuid::from_u128(value).simple().encode_lower(room)
 }
 
 /// Where a call stands in its trace.

@@ -5,12 +5,12 @@ use serde::Serialize;
 use torana_routing::price;
 use uuid::Uuid;
 
+use super::super::tape::Taped;
 use super::attempt::Attempt;
 use super::rows::{AttemptFields, InferenceFields, InvalidCallFields};
-use super::{Outcome, Record, content, milliseconds};
+use super::{Outcome, Record, content, milliseconds, rows};
 use crate::config::Content;
-use crate::gateway::Gateway;
-use crate::journal::{Row, RowKind};
+use crate::journal::{RowHead, RowKind, Rows};
 
 /// Of the rows of a common call beside the client's and the provider's bodies, to begin with.
 const INFERENCE_BYTES: usize = 4 << 10;
@@ -18,25 +18,31 @@ const ATTEMPT_BYTES: usize = 1 << 10;
 
 impl Record {
     /// Counts the call, and makes its rows: none where nothing may be kept.
-    pub(super) fn close(&mut self, word: &'static str, outcome: &Outcome<'_>) -> Vec<Row> {
+    pub(super) fn close(&mut self, word: &'static str, outcome: &Outcome<'_>) -> Option<Rows> {
         self.finished = true;
         let metrics = &self.gateway.metrics;
         metrics.request_finished(word, outcome.status, self.started.elapsed(), self.overhead());
         if self.content == Content::None {
-            return Vec::new();
+            return None;
         }
-        let mut rows = Vec::with_capacity(1 + self.attempts.len());
-        rows.push(self.inference_row(word, outcome));
-        rows.extend(
-            self.attempts
-                .iter()
-                .zip(1u32..)
-                .map(|(attempt, number)| self.attempt_row(attempt, number, word)),
-        );
-        rows
+        let tapes: Vec<Taped> = self.attempts.iter().map(|attempt| attempt.tape.take()).collect();
+        let mut rows = Rows::with_capacity(self.expected_bytes(&tapes));
+        self.add_inference(&mut rows, word, outcome);
+        for ((attempt, taped), number) in self.attempts.iter().zip(&tapes).zip(1u32..) {
+            self.add_attempt(&mut rows, attempt, taped, number, word);
+        }
+        Some(rows)
     }
 
-    fn inference_row(&self, word: &'static str, outcome: &Outcome<'_>) -> Row {
+    /// What the rows will take, by and large.
+    fn expected_bytes(&self, tapes: &[Taped]) -> usize {
+        let raw: usize = tapes.iter().map(Taped::bytes).sum();
+        let request = self.request.as_ref().map_or(0, Bytes::len);
+        // An eighth for what JSON escapes.
+        INFERENCE_BYTES + request + tapes.len() * ATTEMPT_BYTES + raw + raw / 8
+    }
+
+    fn add_inference(&self, all: &mut Rows, word: &'static str, outcome: &Outcome<'_>) {
         let redaction = &self.snapshot.config.journal.redaction;
         let full = self.content == Content::Full;
         let quotes = full && redaction.is_empty();
@@ -91,8 +97,9 @@ impl Record {
             response,
             decision: self.decision.as_ref(),
         };
-        let room = INFERENCE_BYTES + self.request.as_ref().map_or(0, Bytes::len);
-        self.row(self.id, RowKind::Inference, self.time_unix_ms, room, &fields)
+        all.push(self.head(self.id, RowKind::Inference, self.time_unix_ms), |json| {
+            write_json(json, &fields);
+        });
     }
 
     /// The attempt that the answer came from, or the last that failed.
@@ -101,17 +108,19 @@ impl Record {
         answered.or_else(|| self.attempts.iter().rfind(|attempt| !attempt.is_lost()))
     }
 
-    fn attempt_row(&self, attempt: &Attempt, number: u32, word: &'static str) -> Row {
+    fn add_attempt(
+        &self,
+        all: &mut Rows,
+        attempt: &Attempt,
+        taped: &Taped,
+        number: u32,
+        word: &'static str,
+    ) {
         let finished = attempt.finished.as_ref();
         let journal = &self.snapshot.config.journal;
         let full = self.content == Content::Full;
         let quotes = full && journal.redaction.is_empty();
-        let taped = attempt.tape.take();
-        let raw = content::raw(&taped, journal.raw_bytes, &journal.redaction);
-        let lengths =
-            [&raw.request, &raw.response].map(|raw| raw.as_ref().map_or(0, |it| it.len()));
-        // A tenth for what JSON escapes.
-        let room = ATTEMPT_BYTES + lengths.iter().sum::<usize>() * 11 / 10;
+        let raw = content::raw(taped, journal.raw_bytes, &journal.redaction);
         let usage = attempt.usage();
         let cost = attempt.cost();
         let fields = AttemptFields {
@@ -139,36 +148,27 @@ impl Record {
             cost_usd: cost.map(|(dollars, _)| dollars),
             cost_source: cost.map(|(_, source)| source),
             error: attempt.error().map(|error| error.shown(quotes)),
-            raw_request: raw.request,
-            raw_response: raw.response,
             raw_truncated: raw.is_cut,
         };
-        self.row(attempt.id, RowKind::ModelInference, attempt.time_unix_ms, room, &fields)
+        let head = self.head(attempt.id, RowKind::ModelInference, attempt.time_unix_ms);
+        all.push(head, |json| {
+            write_json(json, &fields);
+            rows::add_text(json, "raw_request", raw.request.as_deref());
+            rows::add_text(json, "raw_response", raw.response.as_deref());
+        });
     }
 
-    /// `room`: bytes that the row will take, by and large.
-    fn row(
-        &self,
-        id: Uuid,
-        kind: RowKind,
-        time_unix_ms: u64,
-        room: usize,
-        fields: &impl Serialize,
-    ) -> Row {
-        let mut json = Vec::with_capacity(room);
-        // Plain structs of numbers, strings and parsed JSON serialize without fail.
-        if let Err(error) = serde_json::to_writer(&mut json, fields) {
-            tracing::error!(%error, "a row could not be serialized");
-            json = b"{}".to_vec();
-        }
-        Row { id, kind, inference_id: self.id, time_unix_ms, json }
+    fn head(&self, id: Uuid, kind: RowKind, time_unix_ms: u64) -> RowHead {
+        RowHead { id, kind, inference_id: self.id, time_unix_ms }
     }
 }
 
-/// Appends the rows of a call; returns once they are in the journal.
-pub(super) async fn write(gateway: &Gateway, rows: Vec<Row>) {
-    if rows.is_empty() {
-        return;
+fn write_json(json: &mut Vec<u8>, fields: &impl Serialize) {
+    let start = json.len();
+    // Plain structs of numbers, strings and parsed JSON serialize without fail.
+    if let Err(error) = serde_json::to_writer(&mut *json, fields) {
+        tracing::error!(%error, "a row could not be serialized");
+        json.truncate(start);
+        json.extend_from_slice(b"{}");
     }
-    gateway.write(&rows).await;
 }

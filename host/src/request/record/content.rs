@@ -117,7 +117,10 @@ pub(super) fn raw<'a>(taped: &'a Taped, limit: usize, redaction: &Redaction) -> 
 
 /// As text of at most so many bytes.
 fn cut<'a>(body: &'a [u8], limit: usize, is_cut: &mut bool) -> Cow<'a, str> {
-    let text = String::from_utf8_lossy(body.get(..limit).unwrap_or(body));
+    let kept = body.get(..limit).unwrap_or(body);
+    // Many times as fast as looking for what has to be replaced.
+    let text =
+        std::str::from_utf8(kept).map_or_else(|_| String::from_utf8_lossy(kept), Cow::Borrowed);
     if body.len() <= limit {
         return text;
     }

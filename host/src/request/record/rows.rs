@@ -1,6 +1,5 @@
 //! The shapes of rows, as `docs/data-model.md` describes them.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -88,7 +87,7 @@ impl<'a> InvalidCallFields<'a> {
     }
 }
 
-/// A model-inference row, as `docs/data-model.md` describes it.
+/// A model-inference row, as `docs/data-model.md` describes it, but for the two bodies.
 #[derive(Serialize)]
 pub(super) struct AttemptFields<'a> {
     pub(super) id: Uuid,
@@ -113,8 +112,42 @@ pub(super) struct AttemptFields<'a> {
     pub(super) cost_usd: Option<f64>,
     pub(super) cost_source: Option<CostSource>,
     pub(super) error: Option<ErrorFields>,
-    pub(super) raw_request: Option<Cow<'a, str>>,
-    pub(super) raw_response: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) raw_truncated: bool,
+}
+
+/// Adds a field to the object that `json` ends with. For long texts: most of one needs no
+/// escape, and is copied as it is found.
+pub(super) fn add_text(json: &mut Vec<u8>, field: &'static str, text: Option<&str>) {
+    json.pop();
+    json.extend_from_slice(b",\"");
+    json.extend_from_slice(field.as_bytes());
+    json.extend_from_slice(b"\":");
+    match text {
+        Some(text) => json_escape_simd::escape_into(text, json),
+        None => json.extend_from_slice(b"null"),
+    }
+    json.push(b'}');
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_field_like_those_that_serde_writes(text in any::<String>(), long in 0..40_usize) {
+            let text = text.repeat(long);
+            let mut row = br#"{"id":1}"#.to_vec();
+            add_text(&mut row, "raw_request", Some(&text));
+            add_text(&mut row, "raw_response", None);
+            let expected = json!({ "id": 1, "raw_request": text, "raw_response": null });
+            prop_assert_eq!(serde_json::from_slice::<Value>(&row).unwrap(), expected.clone());
+            prop_assert_eq!(row, serde_json::to_vec(&expected).unwrap());
+        }
+    }
 }
