@@ -9,6 +9,10 @@ use crate::client::{Connection, Request};
 /// Requests of one turn, over all connections: short, so that turns are close.
 const REQUESTS: usize = 192;
 
+/// Requests of one turn on each connection, at least: the caches of a target that did nothing
+/// for a while are cold, and its connections new.
+const REQUESTS_OF_A_CONNECTION: usize = 64;
+
 /// How often the targets take turns, without another wish.
 const ROUNDS: usize = 20;
 
@@ -38,10 +42,10 @@ pub fn rounds() -> usize {
 /// If one is not answered with 200.
 pub fn take(to: SocketAddr, request: &Request, connections: usize) -> Turn {
     let started = Instant::now();
+    let each = (REQUESTS / connections).max(REQUESTS_OF_A_CONNECTION);
     let latencies: Vec<Duration> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections)
-            .map(|_| scope.spawn(|| worker(to, request, REQUESTS / connections)))
-            .collect();
+        let workers: Vec<_> =
+            (0..connections).map(|_| scope.spawn(|| worker(to, request, each))).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("no panics")).collect()
     });
     let busy = started.elapsed();

@@ -103,7 +103,7 @@ use keeper::{Keeper, Place, Removal};
 use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
-pub use record::{Row, RowHead, RowKind, Rows};
+pub use record::{Body, Row, RowHead, RowKind, Rows};
 pub use recovery::Recovery;
 pub use scan::scan;
 pub use state::{ConsumerStats, Position, Stats};

@@ -5,12 +5,20 @@
 //! ```text
 //! header, 28 bytes                     payload, one entry a row
 //!  0  magic          FF 'T' 'J' FE      id             16 bytes (UUID)
-//!  4  payload length u32                kind           u8
+//!  4  payload length u32                kind           u8, 128 more where bodies follow
 //!  8  first row      u64                inference id   16 bytes (UUID)
 //! 16  rows           u32                time           u64, Unix milliseconds
 //! 20  payload CRC    u32                JSON length    u32
 //! 24  header CRC     u32                JSON
+//!                                       bodies         u8: how many; then, of each,
+//!                                       form           u8: 0 null, 1 text, 2 JSON
+//!                                       name           u8 (length), UTF-8
+//!                                       body           u32 (length), as it came
 //! ```
+//!
+//! A body is a field of the row's JSON that stands outside of it, so that the thread which
+//! serves a call does not have to escape a text or to check that JSON is JSON: it becomes a
+//! field when it is read.
 //!
 //! Both checksums are CRC-32C. The header's covers the bytes before it, the salt of the segment
 //! (see `segment.rs`) and the offset of the record in it. So a header is only valid at the place
@@ -18,6 +26,7 @@
 //! a record when a reader looks for the next one behind damage. `FF` and `FE` never occur in
 //! UTF-8, so in practice a search does not even stop inside a payload.
 
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::AppendError;
@@ -26,6 +35,8 @@ pub(super) const MAGIC: [u8; 4] = [0xFF, b'T', b'J', 0xFE];
 pub(super) const HEADER_BYTES: usize = 28;
 /// Bytes of a row beside its JSON.
 const ROW_BYTES: usize = 16 + 1 + 16 + 8 + 4;
+/// In the byte of the kind.
+const WITH_BODIES: u8 = 128;
 /// A record is held in memory as a whole, by whoever writes and by whoever reads it.
 pub(super) const MAX_RECORD_BYTES: u64 = 128 << 20;
 
@@ -87,6 +98,15 @@ pub struct RowHead {
     pub time_unix_ms: u64,
 }
 
+/// A field whose value becomes JSON when the row is read.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    Null,
+    Text(&'a str),
+    /// Bytes that are JSON; `null` where they turn out not to be.
+    Json(&'a [u8]),
+}
+
 impl Rows {
     /// None yet; memory for so many bytes of JSON at first.
     pub fn with_capacity(bytes: usize) -> Self {
@@ -100,26 +120,45 @@ impl Rows {
         for Row { id, kind, inference_id, time_unix_ms, json } in rows {
             let (id, kind, inference_id) = (*id, *kind, *inference_id);
             let head = RowHead { id, kind, inference_id, time_unix_ms: *time_unix_ms };
-            all.push(head, |bytes| bytes.extend_from_slice(json));
+            all.push(head, &[], |bytes| bytes.extend_from_slice(json));
         }
         all
     }
 
-    /// Adds a row; `json` appends the whole of it.
-    pub fn push(&mut self, head: RowHead, json: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a row: `json` appends an object, which has these bodies as further fields. Names
+    /// are short, and need no escape.
+    pub fn push(
+        &mut self,
+        head: RowHead,
+        bodies: &[(&'static str, Body<'_>)],
+        json: impl FnOnce(&mut Vec<u8>),
+    ) {
         let bytes = &mut self.bytes;
         bytes.extend_from_slice(head.id.as_bytes());
-        bytes.push(head.kind as u8);
+        bytes.push(head.kind as u8 | if bodies.is_empty() { 0 } else { WITH_BODIES });
         bytes.extend_from_slice(head.inference_id.as_bytes());
         bytes.extend_from_slice(&head.time_unix_ms.to_le_bytes());
         let length_at = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
         let start = bytes.len();
         json(bytes);
-        // A longer one is over the limit of every journal.
-        let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+        let length = length(bytes.len() - start);
         if let Some(place) = bytes.get_mut(length_at..start) {
             place.copy_from_slice(&length.to_le_bytes());
+        }
+        if !bodies.is_empty() {
+            bytes.push(bodies.len() as u8);
+        }
+        for (name, body) in bodies {
+            let (form, body) = match body {
+                Body::Null => (0, &[][..]),
+                Body::Text(text) => (1, text.as_bytes()),
+                Body::Json(json) => (2, *json),
+            };
+            bytes.extend_from_slice(&[form, name.len() as u8]);
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(&self::length(body.len()).to_le_bytes());
+            bytes.extend_from_slice(body);
         }
         self.count += 1;
     }
@@ -138,6 +177,11 @@ impl Rows {
         let payload_checksum = crc32c::crc32c(payload);
         Ok(Record { bytes: &mut self.bytes, rows: self.count, payload_length, payload_checksum })
     }
+}
+
+/// What does not fit is over the limit of every journal.
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A record that only lacks its place: the part of the work that needs no lock.
@@ -243,13 +287,22 @@ pub(super) fn decode_rows(payload: &[u8], count: u32) -> Option<Vec<Row>> {
     let mut rows = Vec::with_capacity(possible.min(count as usize));
     let mut fields = Fields(payload);
     for _ in 0..count {
-        rows.push(Row {
-            id: Uuid::from_bytes(fields.array()?),
-            kind: fields.array::<1>().and_then(|[b]| RowKind::from_byte(b))?,
+        let id = Uuid::from_bytes(fields.array()?);
+        let [kind] = fields.array()?;
+        let mut row = Row {
+            id,
+            kind: RowKind::from_byte(kind & !WITH_BODIES)?,
             inference_id: Uuid::from_bytes(fields.array()?),
             time_unix_ms: fields.u64()?,
-            json: fields.json()?,
-        });
+            json: fields.bytes()?.to_vec(),
+        };
+        if kind & WITH_BODIES != 0 {
+            let [bodies] = fields.array()?;
+            for _ in 0..bodies {
+                fields.body(&mut row.json)?;
+            }
+        }
+        rows.push(row);
     }
     fields.0.is_empty().then_some(rows)
 }
@@ -257,7 +310,7 @@ pub(super) fn decode_rows(payload: &[u8], count: u32) -> Option<Vec<Row>> {
 /// Takes values from the front of a slice.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (front, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
@@ -272,11 +325,40 @@ impl Fields<'_> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn json(&mut self) -> Option<Vec<u8>> {
+    /// As many as a number before them says.
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()? as usize;
-        let (json, rest) = self.0.split_at_checked(length)?;
+        self.take(length)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
-        Some(json.to_vec())
+        Some(bytes)
+    }
+
+    /// Makes a body a field of the object `json`.
+    fn body(&mut self, json: &mut Vec<u8>) -> Option<()> {
+        let [form, name] = self.array()?;
+        let name = self.take(name.into())?;
+        let body = self.bytes()?;
+        if json.pop() != Some(b'}') {
+            return None;
+        }
+        if json.last() != Some(&b'{') {
+            json.push(b',');
+        }
+        json.push(b'"');
+        json.extend_from_slice(name);
+        json.extend_from_slice(b"\":");
+        match form {
+            1 => serde_json::to_writer(&mut *json, std::str::from_utf8(body).ok()?).ok()?,
+            2 if serde_json::from_slice::<&RawValue>(body).is_ok() => json.extend_from_slice(body),
+            0 | 2 => json.extend_from_slice(b"null"),
+            _ => return None,
+        }
+        json.push(b'}');
+        Some(())
     }
 }
 
@@ -315,6 +397,35 @@ mod tests {
             rows.record(1000),
             Err(AppendError::TooLong { bytes: 1073, limit: 1000 })
         ));
+    }
+
+    fn read(rows: &mut Rows) -> Vec<Row> {
+        let mut record = rows.record(1 << 20).unwrap();
+        let count = record.rows();
+        decode_rows(&record.placed(1, 0, 0)[HEADER_BYTES..], count).unwrap()
+    }
+
+    #[test]
+    fn body_is_a_field_when_it_is_read() {
+        let mut rows = Rows::with_capacity(0);
+        let Row { id, kind, inference_id, time_unix_ms, .. } = row(Vec::new());
+        let head = RowHead { id, kind, inference_id, time_unix_ms };
+        let bodies = [
+            ("text", Body::Text("a \"b\"\n\u{1}é")),
+            ("none", Body::Null),
+            ("json", Body::Json(b"{\"a\": [1]}")),
+            ("broken", Body::Json(b"{\"a\": ")),
+        ];
+        rows.push(head, &bodies, |json| json.extend_from_slice(b"{\"id\":1}"));
+        rows.push(head, &bodies[1..2], |json| json.extend_from_slice(b"{}"));
+        rows.push(head, &[], |json| json.extend_from_slice(b"{}"));
+        let read = read(&mut rows);
+        assert_eq!(
+            str::from_utf8(&read[0].json).unwrap(),
+            r#"{"id":1,"text":"a \"b\"\n\u0001é","none":null,"json":{"a": [1]},"broken":null}"#
+        );
+        assert_eq!((&*read[1].json, &*read[2].json), (&b"{\"none\":null}"[..], &b"{}"[..]));
+        assert!(read.iter().all(|row| row.kind == RowKind::Decision && row.id == id));
     }
 
     proptest! {

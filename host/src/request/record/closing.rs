@@ -1,5 +1,7 @@
 //! A record's rows, made once, when it is closed.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Serialize;
 use torana_routing::price;
@@ -7,10 +9,11 @@ use uuid::Uuid;
 
 use super::super::tape::Taped;
 use super::attempt::Attempt;
+use super::content::Shown;
 use super::rows::{AttemptFields, InferenceFields, InvalidCallFields};
-use super::{Outcome, Record, content, milliseconds, rows};
+use super::{Outcome, Record, content, milliseconds};
 use crate::config::Content;
-use crate::journal::{RowHead, RowKind, Rows};
+use crate::journal::{Body, RowHead, RowKind, Rows};
 
 /// Of the rows of a common call beside the client's and the provider's bodies, to begin with.
 const INFERENCE_BYTES: usize = 4 << 10;
@@ -20,14 +23,15 @@ impl Record {
     /// Counts the call, and makes its rows: none where nothing may be kept.
     pub(super) fn close(&mut self, word: &'static str, outcome: &Outcome<'_>) -> Option<Rows> {
         self.finished = true;
-        let metrics = &self.gateway.metrics;
-        metrics.request_finished(word, outcome.status, self.started.elapsed(), self.overhead());
+        let total = self.started.elapsed();
+        let overhead = total.saturating_sub(self.waited);
+        self.gateway.metrics.request_finished(word, outcome.status, total, overhead);
         if self.content == Content::None {
             return None;
         }
         let tapes: Vec<Taped> = self.attempts.iter().map(|attempt| attempt.tape.take()).collect();
         let mut rows = Rows::with_capacity(self.expected_bytes(&tapes));
-        self.add_inference(&mut rows, word, outcome);
+        self.add_inference(&mut rows, word, outcome, total);
         for ((attempt, taped), number) in self.attempts.iter().zip(&tapes).zip(1u32..) {
             self.add_attempt(&mut rows, attempt, taped, number, word);
         }
@@ -38,15 +42,21 @@ impl Record {
     fn expected_bytes(&self, tapes: &[Taped]) -> usize {
         let raw: usize = tapes.iter().map(Taped::bytes).sum();
         let request = self.request.as_ref().map_or(0, Bytes::len);
-        // An eighth for what JSON escapes.
-        INFERENCE_BYTES + request + tapes.len() * ATTEMPT_BYTES + raw + raw / 8
+        INFERENCE_BYTES + request + tapes.len() * ATTEMPT_BYTES + raw
     }
 
-    fn add_inference(&self, all: &mut Rows, word: &'static str, outcome: &Outcome<'_>) {
+    fn add_inference(
+        &self,
+        all: &mut Rows,
+        word: &'static str,
+        outcome: &Outcome<'_>,
+        total: Duration,
+    ) {
         let redaction = &self.snapshot.config.journal.redaction;
         let full = self.content == Content::Full;
         let quotes = full && redaction.is_empty();
-        let request = content::request(self.request.as_ref().filter(|_| full), redaction);
+        let asked = self.request.as_ref().filter(|_| full);
+        let request = content::request(asked, redaction);
         let response = content::response(outcome.response.filter(|_| full), redaction);
         let remark = |text: &String| content::remark(text.clone(), quotes);
         let tags = content::tags(&self.tags, redaction);
@@ -79,8 +89,9 @@ impl Record {
                 .and_then(|response| response.finish_reason.clone())
                 .map(String::from),
             ttft_ms: outcome.ttft.map(milliseconds),
-            total_ms: milliseconds(self.started.elapsed()),
-            overhead_us: u64::try_from(self.overhead().as_micros()).unwrap_or(u64::MAX),
+            total_ms: milliseconds(total),
+            overhead_us: u64::try_from(total.saturating_sub(self.waited).as_micros())
+                .unwrap_or(u64::MAX),
             attempts: self.attempts.len(),
             dropped_params: &self.dropped,
             invalid_tool_calls: self
@@ -92,14 +103,16 @@ impl Record {
             resumed: &self.resumed,
             error: outcome.error.as_ref().map(|error| error.shown(quotes)),
             content: self.content.as_str(),
-            redacted: request.hides_something() || response.hides_something(),
+            redacted: request.as_ref().is_some_and(Shown::hides_something)
+                || response.hides_something(),
             request,
             response,
             decision: self.decision.as_ref(),
         };
-        all.push(self.head(self.id, RowKind::Inference, self.time_unix_ms), |json| {
-            write_json(json, &fields);
-        });
+        let asked = [("request", asked.map_or(Body::Null, |body| Body::Json(body)))];
+        let bodies = if fields.request.is_some() { &[][..] } else { &asked };
+        let head = self.head(self.id, RowKind::Inference, self.time_unix_ms);
+        all.push(head, bodies, |json| write_json(json, &fields));
     }
 
     /// The attempt that the answer came from, or the last that failed.
@@ -150,12 +163,12 @@ impl Record {
             error: attempt.error().map(|error| error.shown(quotes)),
             raw_truncated: raw.is_cut,
         };
+        let bodies = [
+            ("raw_request", raw.request.as_deref().map_or(Body::Null, Body::Text)),
+            ("raw_response", raw.response.as_deref().map_or(Body::Null, Body::Text)),
+        ];
         let head = self.head(attempt.id, RowKind::ModelInference, attempt.time_unix_ms);
-        all.push(head, |json| {
-            write_json(json, &fields);
-            rows::add_text(json, "raw_request", raw.request.as_deref());
-            rows::add_text(json, "raw_response", raw.response.as_deref());
-        });
+        all.push(head, &bodies, |json| write_json(json, &fields));
     }
 
     fn head(&self, id: Uuid, kind: RowKind, time_unix_ms: u64) -> RowHead {

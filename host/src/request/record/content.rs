@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use torana_wire::chat::Response;
 
 use super::super::redact::{REDACTED, Redaction};
@@ -22,7 +21,6 @@ use super::super::tape::{Received, Taped};
 #[serde(untagged)]
 pub(super) enum Shown<'a> {
     Nothing,
-    Body(&'a RawValue),
     Answer(&'a Response),
     InPart(InPart),
 }
@@ -42,13 +40,14 @@ impl Shown<'_> {
     }
 }
 
-/// The client's body. Nothing if it is no JSON.
-pub(super) fn request<'a>(body: Option<&'a Bytes>, redaction: &Redaction) -> Shown<'a> {
-    let Some(body) = body else { return Shown::Nothing };
+/// The client's body, where something of it is hidden. Nothing if it is no JSON. Absent: it is
+/// shown as it came.
+pub(super) fn request(body: Option<&Bytes>, redaction: &Redaction) -> Option<Shown<'static>> {
     if redaction.is_empty() {
-        return serde_json::from_slice(body).map_or(Shown::Nothing, Shown::Body);
+        return None;
     }
-    serde_json::from_slice(body).map_or(Shown::Nothing, |value| in_part(value, redaction))
+    let value = body.and_then(|body| serde_json::from_slice(body).ok());
+    Some(value.map_or(Shown::Nothing, |value| in_part(value, redaction)))
 }
 
 /// The answer as a response of the chat payload.
