@@ -10,6 +10,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use torana_tests::eventually::eventually;
 use torana_tests::gateway::{Config, Gateway};
 use torana_tests::openai;
 use torana_tests::provider::Provider;
@@ -64,6 +65,19 @@ fn main() {
     }
 }
 
+/// Every one once a round, for a number that is prime; over the rounds each follows each other
+/// as often, since a turn may leave work behind.
+fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
+    let stride = 1 + round % (count - 1);
+    (0..count).map(move |place| (round / (count - 1) + place * stride) % count)
+}
+
+/// What a store still does belongs to no turn.
+fn wait_for_store(gateway: &Gateway) {
+    let lag = "torana_sink_lag_rows{sink=\"store\"}";
+    eventually("the store has all rows", || (gateway.metric(lag) == Some(0)).then_some(()));
+}
+
 fn config(kept: &Kept, provider: &Provider) -> Config {
     let Kept { journal, sinks, .. } = kept;
     let url = provider.url();
@@ -80,9 +94,11 @@ fn measure(gateways: &[Gateway], streams: bool, connections: usize) {
     let mut series: Vec<Series> = gateways.iter().map(|_| Series::default()).collect();
     // The first round warms connections, pools and caches, and is thrown away.
     for round in 0..=turns::rounds() {
-        // Another one begins each round: what follows a costly turn is not always the same.
-        for place in (0..gateways.len()).map(|place| (place + round) % gateways.len()) {
+        for place in order(gateways.len(), round) {
             let turn = turns::take(gateways[place].address(), &request, connections);
+            if !KEPT[place].sinks.is_empty() {
+                wait_for_store(&gateways[place]);
+            }
             if round > 0 {
                 series[place].add(turn);
             }
