@@ -52,25 +52,29 @@ impl Ahead {
 pub(super) struct SegmentFile {
     file: Box<dyn DiskFile>,
     /// A sync failed: what the kernel does with the file's pages after that is not defined, so
-    /// nothing more is written to it.
+    /// nothing more is written to it; room may still be cut off.
     pub(super) suspect: AtomicBool,
     /// Everything before it was written: records, then zeros.
     end: AtomicU64,
     /// Held by who writes behind `end`.
-    growing: Mutex<Growing>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Growing {
-    Open,
+    growing: Mutex<()>,
     /// There will be no more room.
-    Closed,
+    closed: AtomicBool,
 }
 
 impl SegmentFile {
     pub(super) fn new(file: Box<dyn DiskFile>) -> Self {
-        let growing = Mutex::new(Growing::Open);
-        Self { file, suspect: AtomicBool::new(false), end: AtomicU64::new(0), growing }
+        Self {
+            file,
+            suspect: AtomicBool::new(false),
+            end: AtomicU64::new(0),
+            growing: Mutex::new(()),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Writes a record behind the one before it. On an error, any part of it may be there.
@@ -89,16 +93,16 @@ impl SegmentFile {
     /// record will find out, and tell.
     pub(super) fn grow(&self, to: u64) {
         loop {
-            let mut growing = lock(&self.growing);
+            let _growing = lock(&self.growing);
             let end = self.end.load(Ordering::Acquire);
             let missing = usize::try_from(to.saturating_sub(end)).unwrap_or(PIECE);
             let zeros = ZEROS.get(..missing).unwrap_or(&ZEROS);
-            if zeros.is_empty() || *growing == Growing::Closed {
+            if zeros.is_empty() || self.is_closed() || self.suspect.load(Ordering::Acquire) {
                 return;
             }
             if let Err(error) = self.file.write_all_at(zeros, end) {
                 tracing::debug!(%error, "no room is made ahead in the journal's segment");
-                *growing = Growing::Closed;
+                self.closed.store(true, Ordering::Release);
                 return;
             }
             self.end.store(end + zeros.len() as u64, Ordering::Release);
@@ -108,8 +112,8 @@ impl SegmentFile {
     /// Cuts off what is behind the records, which end at `length`: nothing more is written.
     /// Gives the bytes that the file takes now.
     pub(super) fn close(&self, length: u64) -> io::Result<u64> {
-        let mut growing = lock(&self.growing);
-        *growing = Growing::Closed;
+        let _growing = lock(&self.growing);
+        self.closed.store(true, Ordering::Release);
         match self.file.set_length(length) {
             Ok(()) => Ok(length),
             Err(error) => self.file.length().map_err(|_| error),

@@ -10,7 +10,8 @@
 //! - Delivery is at least once and in order of appending, to each consumer independently. A
 //!   consumer goes on where it had acknowledged, after a crash a little before (cursors are
 //!   saved at most every 200 ms); `Row::id` tells repeated rows. No clock has a part in it.
-//! - The segments on disk never add up to more than `max_bytes`. What happens at the bound is
+//! - The segments on disk never add up to more than `max_bytes`, but for those that are about
+//!   to be deleted, and room that is about to be cut off. What happens at the bound is
 //!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly
 //!   (where the disk failed *and* power was lost, rows of appends that failed may count too).
 //! - Opening never fails because of what the files contain. Damage costs the records it
@@ -70,7 +71,8 @@
 //!
 //! # Locks
 //!
-//! `state` is held for bookkeeping and one `write(2)`, never across an `await`, a sync, a
+//! `state` is held for bookkeeping and one `write(2)`, seldom for one write of room that must
+//! come first (a segment's `growing`, taken after it), never across an `await`, a sync, a
 //! deletion or a read. `cursor_files` orders writing a cursor file and retiring its consumer,
 //! and is taken before `state`.
 

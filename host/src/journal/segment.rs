@@ -53,7 +53,7 @@ pub(super) struct Segment {
     pub(super) name: Name,
     /// End of the last record: nothing behind it is read.
     pub(super) length: u64,
-    /// Bytes on disk; more than `length` where a torn record follows.
+    /// Bytes on disk; more than `length` where room or a torn record follows.
     pub(super) file_bytes: u64,
     /// Number of the row after the last one that was written to it.
     pub(super) end_row: u64,

@@ -158,8 +158,8 @@ impl State {
     /// Takes segments out of the journal until `need` more bytes fit, as far as that may be.
     pub(super) fn make_room(&mut self, need: u64) -> Room {
         let limit = self.max_bytes.saturating_sub(need);
-        let mut removed = if self.bytes > limit { self.reclaim() } else { Vec::new() };
-        while self.bytes > limit && self.may_drop() {
+        let mut removed = if self.used() > limit { self.reclaim() } else { Vec::new() };
+        while self.used() > limit && self.may_drop() {
             if self.segments.len() == 1 {
                 self.seal();
             }
@@ -171,7 +171,13 @@ impl State {
             }
             removed.push(segment.name);
         }
-        Room { removed, fits: self.bytes <= limit }
+        Room { removed, fits: self.used() <= limit }
+    }
+
+    /// Without the room ahead of the records: the next one takes that, or it is given back.
+    fn used(&self) -> u64 {
+        let active = self.segments.back().filter(|_| self.active.is_some());
+        self.bytes - active.map_or(0, |segment| segment.file_bytes - segment.length)
     }
 
     /// Names of the segments that every consumer is done with, now no longer part of the
@@ -262,14 +268,15 @@ impl State {
         };
         let (length, file_bytes) = (segment.length, segment.file_bytes);
         let Some(to) = self.ahead.wanted(length, file_bytes, limit) else { return Vec::new() };
-        let more = to - file_bytes;
-        if !self.consumers.is_empty() && self.bytes + more > self.max_bytes - self.reserve() {
+        let need = to - length;
+        let owed = !self.consumers.is_empty();
+        if file.is_closed() || owed && self.used() + need > self.max_bytes - self.reserve() {
             return Vec::new();
         }
-        let removed = self.make_room(more).removed;
+        let removed = self.make_room(need).removed;
         if let Some(segment) = self.segments.back_mut() {
             segment.file_bytes = to;
-            self.bytes += more;
+            self.bytes += to - file_bytes;
         }
         self.errands.push(Errand::Grow { file, to });
         removed

@@ -45,14 +45,14 @@ pub enum Received {
 }
 
 impl Taped {
-    /// Of both bodies.
-    pub fn bytes(&self) -> usize {
+    /// Of both bodies, each up to `limit`.
+    pub fn bytes(&self, limit: usize) -> usize {
         let response = match &self.response {
             None => 0,
             Some(Received::Whole(body)) => body.len(),
             Some(Received::Stream { text, .. }) => text.len(),
         };
-        self.request.as_ref().map_or(0, Bytes::len) + response
+        self.request.as_ref().map_or(0, Bytes::len).min(limit) + response.min(limit)
     }
 }
 

@@ -71,7 +71,8 @@ fn left(provider: &Provider) -> Left {
     drop(gateway);
     let path = newest_segment(&folder.path("data/journal"));
     let mut bytes = std::fs::read(&path).unwrap();
-    // Without the room that may have been made ahead of the records.
+    // Without the room that may have been made ahead of the records. These end with a body, not
+    // with zeros.
     bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     assert!(bytes.len() > TAIL_BYTES);
     let segment = path.strip_prefix(folder.path("")).unwrap().to_owned();

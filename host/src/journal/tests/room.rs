@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::active::SegmentFile;
 use super::super::disk::{Disk as _, FileSystem};
+use super::super::scan;
 use super::simulation::{Fault, Simulation};
 use super::*;
 
@@ -67,6 +68,15 @@ async fn room_that_a_killed_process_leaves_is_no_damage() {
     consumer.ack(consumer.position);
     consumer.flush().unwrap();
     assert_eq!(journal.stats().segments, 1);
+}
+
+#[tokio::test]
+async fn scan_beside_the_process_gives_every_row_before_the_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_journal, written) = filled(directory.path(), 50).await;
+    let mut seen = Vec::new();
+    scan(directory.path(), |row| seen.push(row.clone())).unwrap();
+    assert_eq!(seen, written);
 }
 
 #[tokio::test]
@@ -137,15 +147,17 @@ fn room_never_comes_out_on_top_of_a_record() {
     assert!(fs::read(&path).unwrap() == expected, "a record was overwritten");
 }
 
-/// Rows taken by a journal of 64 KiB until the first one that is owed is dropped.
-async fn rows_until_one_is_dropped(ahead: Ahead) -> u64 {
+/// Rows taken by a journal of 64 KiB until the first one that is owed is dropped. Some are
+/// larger than what is kept free.
+async fn rows_until_one_is_dropped(ahead: Ahead, large: usize) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let options =
         Options { max_bytes: 64 << 10, segment_bytes: 16 << 10, ..options(directory.path()) };
     let journal = open_ahead(options, ahead);
     let _owed = journal.consumer("main").unwrap();
     while journal.stats().dropped_rows == 0 {
-        journal.append(&rows(1, 100)).await.unwrap();
+        let is_large = journal.stats().appended_rows % 40 == 39;
+        journal.append(&rows(1, if is_large { large } else { 100 })).await.unwrap();
         settle(&journal);
         assert!(journal.stats().bytes <= 64 << 10);
     }
@@ -154,8 +166,12 @@ async fn rows_until_one_is_dropped(ahead: Ahead) -> u64 {
 
 #[tokio::test]
 async fn no_row_is_dropped_for_room() {
-    let without = Ahead { step: u64::MAX, most: 0 };
-    assert_eq!(rows_until_one_is_dropped(AHEAD).await, rows_until_one_is_dropped(without).await);
+    let none = Ahead { step: u64::MAX, most: 0 };
+    let much = Ahead { step: 64, most: 4096 };
+    for large in (100..16_000).step_by(500) {
+        let without = rows_until_one_is_dropped(none, large).await;
+        assert_eq!(rows_until_one_is_dropped(much, large).await, without, "{large}");
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,9 @@ impl Record {
 
     /// What the rows will take, by and large.
     fn expected_bytes(&self, tapes: &[Taped]) -> usize {
-        let raw: usize = tapes.iter().map(Taped::bytes).sum();
+        let journal = &self.snapshot.config.journal;
+        let limit = if journal.redaction.is_empty() { journal.raw_bytes } else { 0 };
+        let raw: usize = tapes.iter().map(|taped| taped.bytes(limit)).sum();
         let request = self.request.as_ref().map_or(0, Bytes::len);
         INFERENCE_BYTES + request + tapes.len() * ATTEMPT_BYTES + raw
     }
