@@ -95,8 +95,10 @@ impl SegmentFile {
         loop {
             let _growing = lock(&self.growing);
             let end = self.end.load(Ordering::Acquire);
+            // Pieces that begin where pages of their size do are cheapest.
+            let piece = PIECE - end as usize % PIECE;
             let missing = usize::try_from(to.saturating_sub(end)).unwrap_or(PIECE);
-            let zeros = ZEROS.get(..missing).unwrap_or(&ZEROS);
+            let zeros = ZEROS.get(..missing.min(piece)).unwrap_or_default();
             if zeros.is_empty() || self.is_closed() || self.suspect.load(Ordering::Acquire) {
                 return;
             }

@@ -77,8 +77,9 @@ fn any_failing_write_of_the_journal_loses_no_answered_call() {
         let run = Run { fault, number, calls: "pwrite64", files: &[], watched: &watched, clients };
         let came = run.expect_nothing_lost();
         // Strace counts by thread: that which starts tries the journal and writes the
-        // configuration's row, that which works writes the calls'.
-        assert!(matches!(came.hits, 1 | 2), "{run}: {}", came.hits);
+        // configuration's row, that which works writes the calls', and the journal's own makes
+        // room for them.
+        assert!(matches!(came.hits, 1..=3), "{run}: {}", came.hits);
     });
 }
 
