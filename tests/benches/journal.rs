@@ -3,10 +3,10 @@
 //!
 //! `cargo bench -p torana-tests --bench journal` prints a table with the target beside it;
 //! nothing is asserted about time. Added latency and lost throughput are taken within each
-//! round; the table has their medians. Each target holds where its figure says something of its
-//! own: that for the median with one connection, whose throughput is but one over the latency;
-//! that for the throughput with many, which keep all cores busy, and where a call waits for
-//! the others. `TORANA_BENCH_ROUNDS` (default 20) sets how often the gateways take turns.
+//! round; the table has their medians. With many connections on few cores a call waits for
+//! the others, and its latency says no more than the throughput: the target for the median
+//! holds for one connection, that for the throughput for all. `TORANA_BENCH_ROUNDS` (default
+//! 20) sets how often the gateways take turns.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -107,7 +107,7 @@ fn measure(gateways: &[Gateway], streams: bool, connections: usize) {
     for (kept, one) in KEPT.iter().zip(&series) {
         let added = one.added_seconds(&series[0]) * 1e6;
         let less = one.missing_share(&series[0]);
-        let met = if connections == 1 { added <= TARGET_ADDED_US } else { less <= TARGET_SHARE };
+        let met = less <= TARGET_SHARE && (connections > 1 || added <= TARGET_ADDED_US);
         println!(
             "| {} | {connections} | {} | {} µs | {added:.0} µs | {:.0} | {:.1} % | {} |",
             if streams { "stream" } else { "whole" },

@@ -2,8 +2,8 @@
 //!
 //! # Promises
 //!
-//! - [`Journal::append_rows`] returns after `write(2)`: the rows survive the death of this process in
-//!   any form. With [`SyncMode::Always`] it returns after `fdatasync(2)` too: they survive the
+//! - [`Journal::append_rows`] returns after `write(2)`: the rows survive the death of this
+//!   process in any form. With [`SyncMode::Always`] it returns after `fdatasync(2)` too: they survive the
 //!   loss of power. One sync serves every append that waits (group commit), on the journal's
 //!   own thread.
 //! - The rows of one call are one record: readers see all of them or none.
@@ -241,6 +241,11 @@ impl Journal {
         stats.damaged_reads = self.damaged_reads.load(Ordering::Relaxed);
         stats.read_errors = self.read_errors.load(Ordering::Relaxed);
         stats
+    }
+
+    /// The place behind everything that was appended so far.
+    pub fn end(&self) -> Position {
+        self.with_state(|state| state.tail())
     }
 
     /// A consumer by its name. A new name starts at the oldest row there is; a known one where

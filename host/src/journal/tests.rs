@@ -25,8 +25,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
-    Ahead, AppendError, Batch, Consumer, ConsumerError, Journal, JournalError, Options, Recovery,
-    Row, RowKind, SyncMode, WhenFull,
+    Ahead, AppendError, Batch, Consumer, ConsumerError, Journal, JournalError, Options, Position,
+    Recovery, Row, RowKind, Rows, SyncMode, WhenFull,
 };
 
 /// Room in segments of a few records.
@@ -39,6 +39,12 @@ fn options(path: &Path) -> Options {
         max_bytes: 64 << 20,
         when_full: WhenFull::DropOldest,
         sync: SyncMode::Os,
+    }
+}
+
+impl Journal {
+    async fn append(&self, rows: &[Row]) -> Result<Position, AppendError> {
+        self.append_rows(&mut Rows::of(rows)).await
     }
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::active::SegmentFile;
 use super::keeper::Synced;
-use super::record::{MAX_RECORD_BYTES, Record, Row, Rows};
+use super::record::{MAX_RECORD_BYTES, Record, Rows};
 use super::segment::Name;
 use super::state::{Active, Position, State};
 use super::{Journal, SyncMode};
@@ -53,11 +53,6 @@ impl AppendError {
 type Receipt = (Arc<SegmentFile>, oneshot::Receiver<Synced>);
 
 impl Journal {
-    /// As [`Journal::append_rows`], of rows that are there as a whole.
-    pub async fn append(&self, rows: &[Row]) -> Result<Position, AppendError> {
-        self.append_rows(&mut Rows::of(rows)).await
-    }
-
     /// Appends the rows of one call as one record; gives the position behind it. No rows are no
     /// record. They are as they were afterwards, and may be appended again.
     ///
@@ -65,7 +60,7 @@ impl Journal {
     /// record is written as a whole, and is synced with the others even if nobody waits.
     pub async fn append_rows(&self, rows: &mut Rows) -> Result<Position, AppendError> {
         if rows.count() == 0 {
-            return Ok(self.with_state(|state| state.tail()));
+            return Ok(self.end());
         }
         let record = rows.record(self.record_limit())?;
         let (position, receipt) = self.write(record)?;
