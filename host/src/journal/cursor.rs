@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
-use super::record::Fields;
+use super::rows::Fields;
 use super::state::Position;
 
 const FOLDER: &str = "cursors";

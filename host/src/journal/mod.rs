@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! lock                              held (flock) while a process uses the journal
-//! NUMBER-FIRSTROW-SALT.segment      records back to back, layout in `record.rs`, then zeros
+//! NUMBER-FIRSTROW-SALT.segment      records back to back, see `record.rs` and `rows.rs`, then zeros
 //! cursors/CONSUMER.cursor, .kept    how far a consumer has acknowledged, see `cursor.rs`
 //! ```
 //!
@@ -86,6 +86,7 @@ mod keeper;
 mod reader;
 mod record;
 mod recovery;
+mod rows;
 mod scan;
 mod segment;
 mod state;
@@ -105,8 +106,8 @@ use keeper::{Keeper, Place, Removal};
 use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
-pub use record::{Body, Row, RowHead, RowKind, Rows};
 pub use recovery::Recovery;
+pub use rows::{Body, Row, RowHead, RowKind, Rows};
 pub use scan::scan;
 pub use state::{ConsumerStats, Position, Stats};
 pub use writer::AppendError;

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::consumers::{ConsumerKey, OpenedConsumer};
-use super::record::{Header, Row, decode_rows};
+use super::record::Header;
+use super::rows::{Row, decode_rows};
 use super::segment::{Name, Scanned, Scanner};
 use super::state::Position;
 use super::{Journal, cursor, lock};

@@ -10,8 +10,8 @@ use std::path::Path;
 use super::JournalError;
 use super::directory::failed;
 use super::disk::FileSystem;
-use super::record::{Row, decode_rows};
 use super::recovery::list_segments;
+use super::rows::{Row, decode_rows};
 use super::segment::{Name, Scanned, Scanner};
 
 /// Gives every row that can be read, the oldest first.

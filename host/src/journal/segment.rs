@@ -247,7 +247,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
     use super::super::disk::FileSystem;
-    use super::super::record::{Row, RowKind, Rows};
+    use super::super::rows::{Row, RowKind, Rows};
     use super::*;
 
     #[test]

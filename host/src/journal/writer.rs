@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::active::SegmentFile;
 use super::keeper::Synced;
-use super::record::{MAX_RECORD_BYTES, Record, Rows};
+use super::record::{MAX_RECORD_BYTES, Record};
+use super::rows::Rows;
 use super::segment::Name;
 use super::state::{Active, Position, State};
 use super::{Journal, SyncMode};

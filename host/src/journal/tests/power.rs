@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::super::record::decode_rows;
 use super::super::recovery::list_segments;
+use super::super::rows::decode_rows;
 use super::super::segment::{Scanned, Scanner};
 use super::simulation::{Fault, Sabotage, Simulation};
 use super::*;

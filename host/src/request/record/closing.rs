@@ -114,7 +114,7 @@ impl Record {
         let asked = [("request", asked.map_or(Body::Null, |body| Body::Json(body)))];
         let bodies = if fields.request.is_some() { &[][..] } else { &asked };
         let head = self.head(self.id, RowKind::Inference, self.time_unix_ms);
-        all.push(head, bodies, |json| write_json(json, &fields));
+        push(all, head, &fields, bodies);
     }
 
     /// The attempt that the answer came from, or the last that failed.
@@ -170,7 +170,7 @@ impl Record {
             ("raw_response", raw.response.as_deref().map_or(Body::Null, Body::Text)),
         ];
         let head = self.head(attempt.id, RowKind::ModelInference, attempt.time_unix_ms);
-        all.push(head, &bodies, |json| write_json(json, &fields));
+        push(all, head, &fields, &bodies);
     }
 
     fn head(&self, id: Uuid, kind: RowKind, time_unix_ms: u64) -> RowHead {
@@ -178,12 +178,13 @@ impl Record {
     }
 }
 
-fn write_json(json: &mut Vec<u8>, fields: &impl Serialize) {
-    let start = json.len();
-    // Plain structs of numbers, strings and parsed JSON serialize without fail.
-    if let Err(error) = serde_json::to_writer(&mut *json, fields) {
-        tracing::error!(%error, "a row could not be serialized");
-        json.truncate(start);
-        json.extend_from_slice(b"{}");
+fn push(
+    all: &mut Rows,
+    head: RowHead,
+    fields: &impl Serialize,
+    bodies: &[(&'static str, Body<'_>)],
+) {
+    if let Err(error) = all.push(head, fields, bodies) {
+        tracing::error!(%error, "a row could not be packed");
     }
 }
