@@ -83,6 +83,7 @@ mod cursor;
 mod directory;
 mod disk;
 mod keeper;
+mod queue;
 mod reader;
 mod record;
 mod recovery;
@@ -103,6 +104,7 @@ use active::Ahead;
 use cursor::CursorFiles;
 use disk::{Disk, DiskLock, FileSystem};
 use keeper::{Keeper, Place, Removal};
+use queue::Queue;
 use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
@@ -173,6 +175,7 @@ pub enum JournalError {
 pub struct Journal {
     options: Options,
     state: Mutex<State>,
+    queue: Queue,
     cursor_files: Arc<Mutex<CursorFiles>>,
     disk: Arc<dyn Disk>,
     /// Number of the next row; changes wake the consumers.
@@ -212,6 +215,7 @@ impl Journal {
             tail: watch::Sender::new(opened.state.next_row()),
             full: AtomicBool::new(opened.state.is_full()),
             state: Mutex::new(opened.state),
+            queue: Queue::default(),
             cursor_files,
             disk,
             damaged_reads: AtomicU64::new(0),

@@ -19,56 +19,35 @@
 //! a record when a reader looks for the next one behind damage.
 
 use super::AppendError;
-use super::rows::Fields;
+use super::rows::{Fields, Rows};
 
 pub(super) const MAGIC: [u8; 4] = [0xFF, b'T', b'J', 0xFE];
 pub(super) const HEADER_BYTES: usize = 28;
 /// A record is held in memory as a whole, by whoever writes and by whoever reads it.
 pub(super) const MAX_RECORD_BYTES: u64 = 128 << 20;
 
-/// A record that only lacks its place: the part of the work that needs no lock.
-pub(super) struct Record<'a> {
-    bytes: &'a mut [u8],
-    rows: u32,
-    payload_length: u32,
-    payload_checksum: u32,
+/// The rows of one call under a header that only lacks its place: what needs no lock is done.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) rows: Rows,
+    pub(super) header: Header,
 }
 
-impl<'a> Record<'a> {
-    /// `bytes`: room for the header, then the payload. `limit`: bytes of the longest record that
-    /// the journal takes.
-    pub(super) fn new(bytes: &'a mut [u8], rows: u32, limit: u64) -> Result<Self, AppendError> {
-        let length = bytes.len() as u64;
-        let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
-        let (Ok(payload_length), true) = (u32::try_from(payload.len()), length <= limit) else {
-            return Err(AppendError::TooLong { bytes: length, limit });
-        };
-        let payload_checksum = crc32c::crc32c(payload);
-        Ok(Self { bytes, rows, payload_length, payload_checksum })
-    }
-
+impl Record {
     /// Bytes of the whole record.
     pub(super) fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    pub(super) fn rows(&self) -> u32 {
-        self.rows
+        self.header.record_bytes()
     }
 
     /// The finished record for this place.
-    pub(super) fn placed(&mut self, salt: u64, offset: u64, first_row: u64) -> &[u8] {
-        let header = Header {
-            payload_length: self.payload_length,
-            first_row,
-            rows: self.rows,
-            payload_checksum: self.payload_checksum,
-        };
-        let encoded = header.encode(salt, offset);
-        for (place, byte) in self.bytes.iter_mut().zip(encoded) {
+    pub(super) fn placed(&mut self, salt: u64, offset: u64, first_row: u64) -> &mut Vec<u8> {
+        self.header.first_row = first_row;
+        let encoded = self.header.encode(salt, offset);
+        let bytes = self.rows.bytes();
+        for (place, byte) in bytes.iter_mut().zip(encoded) {
             *place = byte;
         }
-        self.bytes
+        bytes
     }
 }
 
@@ -81,6 +60,17 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Of a record that has no place yet. `bytes`: room for the header, then the payload;
+    /// `limit`: of them, in the longest record that the journal takes.
+    pub(super) fn of(bytes: &[u8], rows: u32, limit: u64) -> Result<Self, AppendError> {
+        let length = bytes.len() as u64;
+        let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let (Ok(payload_length), true) = (u32::try_from(payload.len()), length <= limit) else {
+            return Err(AppendError::TooLong { bytes: length, limit });
+        };
+        Ok(Self { payload_length, first_row: 0, rows, payload_checksum: crc32c::crc32c(payload) })
+    }
+
     fn encode(self, salt: u64, offset: u64) -> [u8; HEADER_BYTES] {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -142,9 +132,9 @@ mod tests {
 
     #[test]
     fn record_is_valid_only_at_its_own_place() {
-        let mut bytes = [0; HEADER_BYTES + 2];
-        let mut record = Record::new(&mut bytes, 1, 1000).unwrap();
-        let bytes = record.placed(7, 100, 3).to_vec();
+        let rows = Rows::of(&[]);
+        let header = rows.header(1000).unwrap();
+        let bytes = Record { rows, header }.placed(7, 100, 3).clone();
         assert_eq!(Header::decode(&bytes, 7, 100).unwrap().first_row, 3);
         assert_eq!(Header::decode(&bytes, 8, 100), None);
         assert_eq!(Header::decode(&bytes, 7, 101), None);
@@ -152,9 +142,8 @@ mod tests {
 
     #[test]
     fn record_over_the_limit_is_refused() {
-        let mut bytes = [0; 1001];
         assert!(matches!(
-            Record::new(&mut bytes, 1, 1000),
+            Header::of(&[0; 1001], 1, 1000),
             Err(AppendError::TooLong { bytes: 1001, limit: 1000 })
         ));
     }

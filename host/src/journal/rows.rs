@@ -18,8 +18,9 @@
 //! Whoever reads gets JSON. The thread that serves a call does not write it: packing costs a
 //! third, since no text is searched for what must be escaped and no number made a decimal one.
 //! A body is a field of the row that stands outside of it for the same reason: nothing checks
-//! that it is JSON before it is read.
+//! that it is UTF-8 or JSON before it is read.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use serde::Serialize;
@@ -27,7 +28,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::AppendError;
-use super::record::{HEADER_BYTES, Record};
+use super::record::{HEADER_BYTES, Header};
 
 /// Bytes of a row beside its content.
 const ROW_BYTES: usize = 16 + 1 + 16 + 8 + 4;
@@ -86,7 +87,7 @@ impl RowKind {
 }
 
 /// The rows of one call, as the bytes that are written: a record that lacks its header.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rows {
     /// Room for the header, then the payload.
     bytes: Vec<u8>,
@@ -95,7 +96,7 @@ pub struct Rows {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        if self.bytes.capacity() <= SPARE_BYTES {
+        if (1..=SPARE_BYTES).contains(&self.bytes.capacity()) {
             let bytes = std::mem::take(&mut self.bytes);
             // A thread that ends needs none.
             let _ = SPARE.try_with(|spare| spare.set(bytes));
@@ -116,7 +117,8 @@ pub struct RowHead {
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
     Null,
-    Text(&'a str),
+    /// A text; what is no UTF-8 in it is replaced.
+    Text(&'a [u8]),
     /// Bytes that are JSON; `null` where they turn out not to be.
     Json(&'a [u8]),
 }
@@ -170,7 +172,7 @@ impl Rows {
         for (name, body) in bodies {
             let (form, body) = match body {
                 Body::Null => (0, &[][..]),
-                Body::Text(text) => (1, text.as_bytes()),
+                Body::Text(text) => (1, *text),
                 Body::Json(json) => (2, *json),
             };
             self.bytes.extend_from_slice(&[form, name.len() as u8]);
@@ -214,8 +216,14 @@ impl Rows {
         self.count
     }
 
-    pub(super) fn record(&mut self, limit: u64) -> Result<Record<'_>, AppendError> {
-        Record::new(&mut self.bytes, self.count, limit)
+    /// `limit`: bytes of the longest record that the journal takes.
+    pub(super) fn header(&self, limit: u64) -> Result<Header, AppendError> {
+        Header::of(&self.bytes, self.count, limit)
+    }
+
+    /// Room for the header, then the payload.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 }
 
@@ -307,7 +315,7 @@ impl<'a> Fields<'a> {
         json.extend_from_slice(name);
         json.extend_from_slice(b"\":");
         match form {
-            1 => serde_json::to_writer(&mut *json, std::str::from_utf8(body).ok()?).ok()?,
+            1 => serde_json::to_writer(&mut *json, &text(body)).ok()?,
             2 => {
                 // Whoever wrote it knew that it is JSON; a row must never be broken by a mistake.
                 let value = serde_json::from_slice::<&RawValue>(body).map_or("null", RawValue::get);
@@ -321,6 +329,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+fn text(body: &[u8]) -> Cow<'_, str> {
+    // Many times as fast as looking for what has to be replaced.
+    str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
@@ -328,7 +341,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::record::Header;
+    use super::super::record::Record;
     use super::*;
 
     pub(crate) fn row(json: Vec<u8>) -> Row {
@@ -342,9 +355,8 @@ mod tests {
     }
 
     fn read(rows: &mut Rows) -> Vec<Row> {
-        let mut record = rows.record(1 << 20).unwrap();
-        let count = record.rows();
-        decode_rows(&record.placed(1, 0, 0)[HEADER_BYTES..], count).unwrap()
+        let count = rows.count();
+        decode_rows(&rows.bytes()[HEADER_BYTES..], count).unwrap()
     }
 
     #[test]
@@ -353,18 +365,19 @@ mod tests {
         let Row { id, kind, inference_id, time_unix_ms, .. } = row(Vec::new());
         let head = RowHead { id, kind, inference_id, time_unix_ms };
         let bodies = [
-            ("text", Body::Text("a \"b\"\n\u{1}é")),
+            ("text", Body::Text("a \"b\"\n\u{1}é".as_bytes())),
+            ("bytes", Body::Text(b"a\xFFb")),
             ("none", Body::Null),
             ("json", Body::Json(b" {\"a\": [1]}\n")),
             ("broken", Body::Json(b"{\"a\": ")),
         ];
         rows.push(head, &json!({ "id": 1 }), &bodies).unwrap();
-        rows.push(head, &json!({}), &bodies[1..2]).unwrap();
+        rows.push(head, &json!({}), &bodies[2..3]).unwrap();
         rows.push(head, &json!({}), &[]).unwrap();
         let read = read(&mut rows);
         assert_eq!(
             str::from_utf8(&read[0].json).unwrap(),
-            r#"{"id":1,"text":"a \"b\"\n\u0001é","none":null,"json":{"a": [1]},"broken":null}"#
+            r#"{"id":1,"text":"a \"b\"\n\u0001é","bytes":"a�b","none":null,"json":{"a": [1]},"broken":null}"#
         );
         assert_eq!((&*read[1].json, &*read[2].json), (&b"{\"none\":null}"[..], &b"{}"[..]));
         assert!(read.iter().all(|row| row.kind == RowKind::Decision && row.id == id));
@@ -428,9 +441,9 @@ mod tests {
             prop::collection::vec(any::<u8>(), 0..50), 1..5,
         )) {
             let rows: Vec<Row> = bodies.into_iter().map(row).collect();
-            let mut encoded = Rows::of(&rows);
-            let mut record = encoded.record(1 << 20).unwrap();
-            let count = record.rows();
+            let encoded = Rows::of(&rows);
+            let count = encoded.count();
+            let mut record = Record { header: encoded.header(1 << 20).unwrap(), rows: encoded };
             let bytes = record.placed(1, 0, 0);
             let header = Header::decode(bytes, 1, 0).unwrap();
             prop_assert_eq!(header.record_bytes(), bytes.len() as u64);

@@ -247,6 +247,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
     use super::super::disk::FileSystem;
+    use super::super::record::Record;
     use super::super::rows::{Row, RowKind, Rows};
     use super::*;
 
@@ -270,8 +271,8 @@ mod tests {
             time_unix_ms: 0,
             json: b"{}".to_vec(),
         };
-        let mut rows = Rows::of(&[row]);
-        let mut record = rows.record(1000).unwrap();
+        let rows = Rows::of(&[row]);
+        let mut record = Record { header: rows.header(1000).unwrap(), rows };
         let end = record.len();
         let first = record.placed(9, 0, 0).to_vec();
         let second = record.placed(9, end, 1).to_vec();

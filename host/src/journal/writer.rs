@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::active::SegmentFile;
 use super::keeper::Synced;
+use super::queue::{self, Ticket};
 use super::record::{MAX_RECORD_BYTES, Record};
 use super::rows::Rows;
 use super::segment::Name;
@@ -54,8 +55,8 @@ impl AppendError {
 type Receipt = (Arc<SegmentFile>, oneshot::Receiver<Synced>);
 
 impl Journal {
-    /// Appends the rows of one call as one record; gives the position behind it. No rows are no
-    /// record. They are as they were afterwards, and may be appended again.
+    /// Appends the rows of one call as one record; gives a position behind it. No rows are no
+    /// record. After an error they are as they were, and may be appended again.
     ///
     /// Cancel safe: a future dropped before it was polled has done nothing; after that the
     /// record is written as a whole, and is synced with the others even if nobody waits.
@@ -63,8 +64,47 @@ impl Journal {
         if rows.count() == 0 {
             return Ok(self.end());
         }
-        let record = rows.record(self.record_limit())?;
-        let (position, receipt) = self.write(record)?;
+        let header = rows.header(self.record_limit())?;
+        let record = Record { header, rows: std::mem::take(rows) };
+        let mut alone = match self.write_in_company(record).await {
+            Ok(position) => return Ok(position),
+            Err(record) => [record],
+        };
+        let appended = self.write_and_sync(&mut alone).await;
+        if appended.is_err() {
+            let [record] = alone;
+            *rows = record.rows;
+        }
+        appended
+    }
+
+    /// Gives the record back where it is better written alone: with a sync to wait for there is
+    /// company anyway.
+    async fn write_in_company(&self, record: Record) -> Result<Position, Record> {
+        let longest = queue::LONGEST.min(self.segment_limit() / 4 / queue::MOST as u64);
+        if self.options.sync == SyncMode::Always || record.len() > longest {
+            return Err(record);
+        }
+        let ticket = Ticket::take(self, record)?;
+        tokio::task::yield_now().await;
+        ticket.redeem()
+    }
+
+    /// Writes all that wait, unless the record of this ticket was written since; gives that back
+    /// if they could not be written together.
+    pub(super) fn write_waiting(&self, ticket: u64) -> Result<Position, Record> {
+        self.with_state(|state| {
+            if let Some(mut taken) = self.queue.take(ticket)
+                && self.write_records(state, &mut taken.records).is_err()
+            {
+                self.queue.give_back(taken);
+            }
+            self.queue.given_back(ticket).map_or(Ok(state.tail()), Err)
+        })
+    }
+
+    async fn write_and_sync(&self, records: &mut [Record]) -> Result<Position, AppendError> {
+        let (position, receipt) = self.write(records)?;
         let Some((file, synced)) = receipt else {
             return Ok(position);
         };
@@ -90,26 +130,32 @@ impl Journal {
         MAX_RECORD_BYTES.min(self.options.max_bytes / 4)
     }
 
-    fn write(&self, mut record: Record<'_>) -> Result<(Position, Option<Receipt>), AppendError> {
-        self.with_state(|state| {
-            let room = state.make_room(record.len());
-            self.delete(state, &room.removed);
-            if room.fits { self.write_record(state, &mut record) } else { Err(AppendError::Full) }
-        })
+    pub(super) fn write(
+        &self,
+        records: &mut [Record],
+    ) -> Result<(Position, Option<Receipt>), AppendError> {
+        self.with_state(|state| self.write_records(state, records))
     }
 
-    fn write_record(
+    /// One behind the other, with one write. An error: none of them was.
+    fn write_records(
         &self,
         state: &mut State,
-        record: &mut Record<'_>,
+        records: &mut [Record],
     ) -> Result<(Position, Option<Receipt>), AppendError> {
-        let active = self.writable_segment(state, record.len())?;
-        let bytes = record.placed(active.name.salt, active.length, state.next_row());
-        if let Err(source) = active.file.write(bytes, active.length) {
+        let need = records.iter().map(Record::len).sum();
+        let room = state.make_room(need);
+        self.delete(state, &room.removed);
+        if !room.fits {
+            return Err(AppendError::Full);
+        }
+        let active = self.writable_segment(state, need)?;
+        let rows = records.iter().map(|record| record.header.rows).sum();
+        if let Err(source) = write_at(&active, state.next_row(), records) {
             self.undo(state, &active);
             return Err(AppendError::Write { source });
         }
-        state.appended(record.len(), record.rows());
+        state.appended(need, rows);
         let removed = state.make_room_ahead(self.segment_limit());
         self.delete(state, &removed);
         let position = state.tail();
@@ -164,4 +210,20 @@ impl Journal {
             self.delete(state, &[empty]);
         }
     }
+}
+
+fn write_at(active: &Active, first_row: u64, records: &mut [Record]) -> io::Result<()> {
+    let Some((first, others)) = records.split_first_mut() else { return Ok(()) };
+    let mut offset = active.length + first.len();
+    let mut row = first_row + u64::from(first.header.rows);
+    let length = first.len() as usize;
+    let bytes = first.placed(active.name.salt, active.length, first_row);
+    for other in others {
+        bytes.extend_from_slice(other.placed(active.name.salt, offset, row));
+        offset += other.len();
+        row += u64::from(other.header.rows);
+    }
+    let written = active.file.write(bytes, active.length);
+    bytes.truncate(length);
+    written
 }

@@ -166,8 +166,8 @@ impl Record {
             raw_truncated: raw.is_cut,
         };
         let bodies = [
-            ("raw_request", raw.request.as_deref().map_or(Body::Null, Body::Text)),
-            ("raw_response", raw.response.as_deref().map_or(Body::Null, Body::Text)),
+            ("raw_request", raw.request.map_or(Body::Null, Body::Text)),
+            ("raw_response", raw.response.map_or(Body::Null, Body::Text)),
         ];
         let head = self.head(attempt.id, RowKind::ModelInference, attempt.time_unix_ms);
         push(all, head, &fields, &bodies);

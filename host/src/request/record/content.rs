@@ -5,8 +5,6 @@
 //! `journal.redact` names. What might repeat content is content too: messages of providers,
 //! and what the gateway says about an answer that is not as it should be.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -88,8 +86,8 @@ pub(super) fn remark(text: String, with_content: bool) -> String {
 /// Bodies of an attempt.
 #[derive(Default)]
 pub(super) struct Raw<'a> {
-    pub(super) request: Option<Cow<'a, str>>,
-    pub(super) response: Option<Cow<'a, str>>,
+    pub(super) request: Option<&'a [u8]>,
+    pub(super) response: Option<&'a [u8]>,
     pub(super) is_cut: bool,
 }
 
@@ -103,35 +101,32 @@ pub(super) fn raw<'a>(taped: &'a Taped, limit: usize, redaction: &Redaction) -> 
     if !redaction.is_empty() {
         return raw;
     }
-    raw.request = taped.request.as_ref().map(|body| cut(body, limit, &mut raw.is_cut));
+    let mut kept = |body, mut is_cut| {
+        let kept = cut(body, limit, &mut is_cut);
+        raw.is_cut |= is_cut;
+        kept
+    };
+    raw.request = taped.request.as_ref().map(|body| kept(body, false));
     raw.response = taped.response.as_ref().map(|received| match received {
-        Received::Whole(body) => cut(body, limit, &mut raw.is_cut),
-        Received::Stream { text, is_cut } => {
-            raw.is_cut |= is_cut;
-            cut(text, limit, &mut raw.is_cut)
-        }
+        Received::Whole(body) => kept(body, false),
+        Received::Stream { text, is_cut } => kept(text, *is_cut),
     });
     raw
 }
 
-/// As text of at most so many bytes.
-fn cut<'a>(body: &'a [u8], limit: usize, is_cut: &mut bool) -> Cow<'a, str> {
+/// At most so many bytes.
+fn cut<'a>(body: &'a [u8], limit: usize, is_cut: &mut bool) -> &'a [u8] {
     let kept = body.get(..limit).unwrap_or(body);
-    // Many times as fast as looking for what has to be replaced.
-    let text =
-        std::str::from_utf8(kept).map_or_else(|_| String::from_utf8_lossy(kept), Cow::Borrowed);
-    if body.len() <= limit {
-        return text;
-    }
-    *is_cut = true;
-    // A character that the bound went through.
-    let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
-    if whole == text.len() {
-        return text;
-    }
-    let mut text = text.into_owned();
-    text.truncate(whole);
-    Cow::Owned(text)
+    *is_cut |= kept.len() < body.len();
+    if *is_cut { whole_characters(kept) } else { kept }
+}
+
+/// Without the character at the end that a bound went through.
+fn whole_characters(text: &[u8]) -> &[u8] {
+    let last = text.iter().rposition(|byte| byte & 0xC0 != 0x80).unwrap_or_default();
+    let (before, character) = text.split_at_checked(last).unwrap_or((text, &[]));
+    let is_half = str::from_utf8(character).is_err_and(|error| error.error_len().is_none());
+    if is_half { before } else { text }
 }
 
 #[cfg(test)]
@@ -150,8 +145,17 @@ mod tests {
         let taped = Taped { request: Some("aéé".into()), ..Taped::default() };
         for (limit, text, is_cut) in [(5, "aéé", false), (4, "aé", true), (3, "aé", true)] {
             let raw = raw(&taped, limit, &Redaction::default());
-            assert_eq!((raw.request.as_deref(), raw.is_cut), (Some(text), is_cut), "{limit}");
+            assert_eq!((raw.request, raw.is_cut), (Some(text.as_bytes()), is_cut), "{limit}");
         }
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_ends_with_a_whole_character() {
+        let text = "aé".as_bytes()[..2].to_vec();
+        let response = Some(Received::Stream { text, is_cut: true });
+        let taped = Taped { response, ..Taped::default() };
+        let raw = raw(&taped, 2, &Redaction::default());
+        assert_eq!((raw.response, raw.is_cut), (Some(&b"a"[..]), true));
     }
 
     #[test]
