@@ -147,6 +147,18 @@ pub enum SyncMode {
     Always,
 }
 
+/// What tests of small journals need otherwise.
+#[derive(Debug, Clone, Copy)]
+struct Tuning {
+    ahead: Ahead,
+    /// Of so many records, one waits for company.
+    tried: u32,
+}
+
+impl Tuning {
+    const DEFAULT: Self = Self { ahead: Ahead::DEFAULT, tried: queue::TRIED };
+}
+
 /// Why a journal could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -192,18 +204,18 @@ pub struct Journal {
 impl Journal {
     /// Opens or creates the journal. Blocks while it reads what is there.
     pub fn open(options: Options) -> Result<Arc<Self>, JournalError> {
-        Self::open_on(Arc::new(FileSystem), options, Ahead::DEFAULT)
+        Self::open_on(Arc::new(FileSystem), options, Tuning::DEFAULT)
     }
 
     fn open_on(
         disk: Arc<dyn Disk>,
         options: Options,
-        ahead: Ahead,
+        tuning: Tuning,
     ) -> Result<Arc<Self>, JournalError> {
         if options.max_bytes < SMALLEST_MAX_BYTES {
             return Err(JournalError::Bounds { max_bytes: options.max_bytes });
         }
-        let opened = recovery::open(&disk, &options, ahead)?;
+        let opened = recovery::open(&disk, &options, tuning.ahead)?;
         let cursor_files = Arc::new(Mutex::new(opened.cursor_files));
         let keeper = Keeper::start(Place {
             disk: Arc::clone(&disk),
@@ -215,7 +227,7 @@ impl Journal {
             tail: watch::Sender::new(opened.state.next_row()),
             full: AtomicBool::new(opened.state.is_full()),
             state: Mutex::new(opened.state),
-            queue: Queue::default(),
+            queue: Queue::new(tuning.tried),
             cursor_files,
             disk,
             damaged_reads: AtomicU64::new(0),

@@ -12,6 +12,7 @@ mod model;
 mod opening;
 mod order;
 mod power;
+mod queue;
 mod room;
 mod simulation;
 
@@ -26,11 +27,13 @@ use uuid::Uuid;
 
 use super::{
     Ahead, AppendError, Batch, Consumer, ConsumerError, Journal, JournalError, Options, Position,
-    Recovery, Row, RowKind, Rows, SyncMode, WhenFull,
+    Recovery, Row, RowKind, Rows, SyncMode, Tuning, WhenFull,
 };
 
 /// Room in segments of a few records.
 const AHEAD: Ahead = Ahead { step: 64, most: 512 };
+/// And every record waits for others.
+const TUNING: Tuning = Tuning { ahead: AHEAD, tried: 1 };
 
 fn options(path: &Path) -> Options {
     Options {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::active::SegmentFile;
 use super::keeper::Synced;
-use super::queue::{self, Ticket};
+use super::queue::{self, Failed, Ticket};
 use super::record::{MAX_RECORD_BYTES, Record};
 use super::rows::Rows;
 use super::segment::Name;
@@ -32,7 +32,11 @@ pub enum AppendError {
     #[error("cannot create journal segment {}", path.display())]
     Create { path: PathBuf, source: io::Error },
     #[error("cannot write to the journal")]
-    Write { source: io::Error },
+    Write {
+        source: Arc<io::Error>,
+        /// It could not be cut off again: the rows may be found after a restart.
+        remains: bool,
+    },
     /// The rows are written, will likely be delivered, but may not survive a loss of power.
     #[error("cannot sync the journal")]
     Sync { source: Arc<io::Error> },
@@ -66,59 +70,51 @@ impl Journal {
         }
         let header = rows.header(self.record_limit())?;
         let record = Record { header, rows: std::mem::take(rows) };
-        let mut alone = match self.write_in_company(record).await {
-            Ok(position) => return Ok(position),
-            Err(record) => [record],
-        };
-        let appended = self.write_and_sync(&mut alone).await;
-        if appended.is_err() {
-            let [record] = alone;
-            *rows = record.rows;
-        }
-        appended
-    }
-
-    /// Gives the record back where it is better written alone: with a sync to wait for there is
-    /// company anyway.
-    async fn write_in_company(&self, record: Record) -> Result<Position, Record> {
-        let longest = queue::LONGEST.min(self.segment_limit() / 4 / queue::MOST as u64);
-        if self.options.sync == SyncMode::Always || record.len() > longest {
-            return Err(record);
-        }
-        let ticket = Ticket::take(self, record)?;
-        tokio::task::yield_now().await;
-        ticket.redeem()
-    }
-
-    /// Writes all that wait, unless the record of this ticket was written since; gives that back
-    /// if they could not be written together.
-    pub(super) fn write_waiting(&self, ticket: u64) -> Result<Position, Record> {
-        self.with_state(|state| {
-            if let Some(mut taken) = self.queue.take(ticket)
-                && self.write_records(state, &mut taken.records).is_err()
-            {
-                self.queue.give_back(taken);
+        let appended = match self.queue_up(record) {
+            Ok(ticket) => {
+                tokio::task::yield_now().await;
+                ticket.redeem()
             }
-            self.queue.given_back(ticket).map_or(Ok(state.tail()), Err)
+            Err(record) => self.write_and_sync(record).await,
+        };
+        appended.map_err(|(record, error)| {
+            *rows = record.rows;
+            error
         })
     }
 
-    async fn write_and_sync(&self, records: &mut [Record]) -> Result<Position, AppendError> {
-        let (position, receipt) = self.write(records)?;
-        let Some((file, synced)) = receipt else {
-            return Ok(position);
-        };
-        match synced.await {
-            Ok(Ok(())) => Ok(position),
-            Ok(Err(source)) => {
-                self.with_state(|state| {
-                    state.count_write_error();
-                    state.seal_file(&file);
-                });
-                Err(AppendError::Sync { source })
-            }
-            Err(_) => Err(AppendError::Stopped),
+    /// Gives the record back where it is better written now. One that is synced has company at
+    /// the sync anyway.
+    fn queue_up(&self, record: Record) -> Result<Ticket<'_>, Record> {
+        match self.options.sync {
+            SyncMode::Os => Ticket::take(self, record, queue::MOST.min(self.segment_limit())),
+            SyncMode::Always => Err(record),
         }
+    }
+
+    async fn write_and_sync(&self, record: Record) -> Result<Position, Failed> {
+        let mut records = [record];
+        let written = self.with_state(|state| {
+            self.write_waiting(state);
+            self.write_records(state, &mut records)
+        });
+        let appended = match written {
+            Ok((position, None)) => Ok(position),
+            Ok((position, Some((file, synced)))) => match synced.await {
+                Ok(Ok(())) => Ok(position),
+                Ok(Err(source)) => {
+                    self.with_state(|state| {
+                        state.count_write_error();
+                        state.seal_file(&file);
+                    });
+                    Err(AppendError::Sync { source })
+                }
+                Err(_) => Err(AppendError::Stopped),
+            },
+            Err(error) => Err(error),
+        };
+        let [record] = records;
+        appended.map_err(|error| (record, error))
     }
 
     /// Four segments fit into the bound, so dropping the oldest never empties the journal.
@@ -130,11 +126,33 @@ impl Journal {
         MAX_RECORD_BYTES.min(self.options.max_bytes / 4)
     }
 
-    pub(super) fn write(
-        &self,
-        records: &mut [Record],
-    ) -> Result<(Position, Option<Receipt>), AppendError> {
-        self.with_state(|state| self.write_records(state, records))
+    /// Writes all records that wait: together, or else each alone.
+    pub(super) fn write_waiting(&self, state: &mut State) {
+        let (first, mut records) = self.queue.take();
+        if records.is_empty() {
+            return;
+        }
+        let Err(error) = self.write_records(state, &mut records) else { return };
+        match error {
+            error if records.len() == 1 => {
+                self.queue.fail(first, records.pop().map(|record| (record, error)));
+            }
+            // Written again, they would be there twice.
+            AppendError::Write { source, remains: true } => {
+                for (ticket, record) in (first..).zip(records) {
+                    let error = AppendError::Write { source: Arc::clone(&source), remains: true };
+                    self.queue.fail(ticket, Some((record, error)));
+                }
+            }
+            _ => {
+                for (ticket, record) in (first..).zip(records) {
+                    let mut alone = [record];
+                    let failed = self.write_records(state, &mut alone).err();
+                    let [record] = alone;
+                    self.queue.fail(ticket, failed.map(|error| (record, error)));
+                }
+            }
+        }
     }
 
     /// One behind the other, with one write. An error: none of them was.
@@ -152,8 +170,8 @@ impl Journal {
         let active = self.writable_segment(state, need)?;
         let rows = records.iter().map(|record| record.header.rows).sum();
         if let Err(source) = write_at(&active, state.next_row(), records) {
-            self.undo(state, &active);
-            return Err(AppendError::Write { source });
+            let remains = self.undo(state, &active);
+            return Err(AppendError::Write { source: Arc::new(source), remains });
         }
         state.appended(need, rows);
         let removed = state.make_room_ahead(self.segment_limit());
@@ -203,12 +221,16 @@ impl Journal {
         Ok(Arc::new(SegmentFile::new(file)))
     }
 
-    /// Cuts off what a failed write left behind, as far as the disk still lets us.
-    fn undo(&self, state: &mut State, active: &Active) {
-        let file_bytes = active.file.close(active.length).unwrap_or(active.length);
+    /// Cuts off what a failed write left behind, as far as the disk still lets us; gives whether
+    /// it does not.
+    fn undo(&self, state: &mut State, active: &Active) -> bool {
+        let closed = active.file.close(active.length);
+        let remains = closed.as_ref().map_or(true, |bytes| *bytes > active.length);
+        let file_bytes = closed.unwrap_or(active.length);
         if let Some(empty) = state.append_failed(file_bytes) {
             self.delete(state, &[empty]);
         }
+        remains
     }
 }
 

@@ -13,7 +13,7 @@ fn simulated(sync: SyncMode) -> Options {
 }
 
 fn open_on(disk: &Simulation, options: Options) -> Arc<Journal> {
-    Journal::open_on(Arc::new(disk.clone()), options, AHEAD).unwrap()
+    Journal::open_on(Arc::new(disk.clone()), options, TUNING).unwrap()
 }
 
 /// Deletions are done, so the disk is as the journal wants it.

@@ -37,14 +37,14 @@ fn directory_that_takes_no_files_is_refused_before_a_row_is_lost() {
 
     let disk = Simulation::new(0, None);
     let options = options(Path::new("/journal"));
-    drop(Journal::open_on(Arc::new(disk.clone()), options.clone(), AHEAD).unwrap());
+    drop(Journal::open_on(Arc::new(disk.clone()), options.clone(), TUNING).unwrap());
     for (kind, advice) in [
         (io::ErrorKind::PermissionDenied, "let this user write there"),
         (io::ErrorKind::ReadOnlyFilesystem, "mount it for writing"),
     ] {
         // The lock file is there; the first thing to be created is not.
         disk.set_fault(Some(Fault { after: 0, times: 1, kind }));
-        let error = Journal::open_on(Arc::new(disk.clone()), options.clone(), AHEAD).unwrap_err();
+        let error = Journal::open_on(Arc::new(disk.clone()), options.clone(), TUNING).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("cannot use /journal/probe for the journal; "), "{text}");
         assert!(text.contains(advice), "{text}");
@@ -55,9 +55,9 @@ fn directory_that_takes_no_files_is_refused_before_a_row_is_lost() {
 async fn full_disk_does_not_keep_the_journal_from_opening() {
     let disk = Simulation::new(0, None);
     let options = options(Path::new("/journal"));
-    drop(Journal::open_on(Arc::new(disk.clone()), options.clone(), AHEAD).unwrap());
+    drop(Journal::open_on(Arc::new(disk.clone()), options.clone(), TUNING).unwrap());
     disk.set_fault(Some(Fault { after: 1, times: 1, kind: io::ErrorKind::StorageFull }));
-    let journal = Journal::open_on(Arc::new(disk), options, AHEAD).unwrap();
+    let journal = Journal::open_on(Arc::new(disk), options, TUNING).unwrap();
     journal.append(&rows(1, 10)).await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use super::simulation::{Fault, Simulation};
 use super::*;
 
 fn open_ahead(options: Options, ahead: Ahead) -> Arc<Journal> {
-    Journal::open_on(Arc::new(FileSystem), options, ahead).unwrap()
+    Journal::open_on(Arc::new(FileSystem), options, Tuning { ahead, ..TUNING }).unwrap()
 }
 
 fn settle(journal: &Journal) {

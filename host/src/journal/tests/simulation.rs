@@ -49,6 +49,12 @@ enum Change {
     Length(usize),
 }
 
+impl Change {
+    fn is_content(&self) -> bool {
+        matches!(self, Self::Write { bytes, .. } if bytes.iter().any(|byte| *byte != 0))
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct FileContent {
     seen: Vec<u8>,
@@ -111,6 +117,15 @@ impl Simulation {
 
     pub(super) fn set_fault(&self, fault: Option<Fault>) {
         self.world().fault = fault;
+    }
+
+    /// How often something was written since the last sync that is not all zeros.
+    pub(super) fn writes(&self) -> usize {
+        let of_a_file = |node: &Node| match node {
+            Node::Directory(_) => 0,
+            Node::File(file) => file.unsynced.iter().filter(|change| change.is_content()).count(),
+        };
+        self.world().nodes.iter().map(of_a_file).sum()
     }
 
     /// What the next process finds when this one is killed now. This disk stays as it is.
