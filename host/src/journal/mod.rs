@@ -72,9 +72,10 @@
 //! # Locks
 //!
 //! `state` is held for bookkeeping and one `write(2)`, seldom for one write of room that must
-//! come first (a segment's `growing`, taken after it), never across an `await`, a sync, a
-//! deletion or a read. `cursor_files` orders writing a cursor file and retiring its consumer,
-//! and is taken before `state`.
+//! come first (a segment's `growing`, taken after it) or for those that replace a failed one,
+//! never across an `await`, a sync, a deletion or a read. `queue` is taken after it.
+//! `cursor_files` orders writing a cursor file and retiring its consumer, and is taken before
+//! `state`.
 
 mod active;
 mod age;

@@ -1,9 +1,9 @@
-//! Appending: one record a call, written by the caller's thread.
+//! Appending: one record a call, written by the thread of a caller.
 //!
-//! A record is written at its place with one `write(2)` under the state lock (a few
-//! microseconds for a few KiB: less than handing it to another thread). When that fails, the
-//! half-written bytes are cut off and the segment is closed, so a reader never comes to them
-//! and the next append starts from a clean file.
+//! A record is written at its place under the state lock with one `write(2)`, which it may share
+//! with others (`queue.rs`): a few microseconds for a few KiB, less than handing it to another
+//! thread. When that fails, the half-written bytes are cut off and the segment is closed, so a
+//! reader never comes to them and the next append starts from a clean file.
 
 use std::io;
 use std::path::PathBuf;
@@ -133,25 +133,21 @@ impl Journal {
             return;
         }
         let Err(error) = self.write_records(state, &mut records) else { return };
-        match error {
-            error if records.len() == 1 => {
-                self.queue.fail(first, records.pop().map(|record| (record, error)));
-            }
-            // Written again, they would be there twice.
-            AppendError::Write { source, remains: true } => {
-                for (ticket, record) in (first..).zip(records) {
-                    let error = AppendError::Write { source: Arc::clone(&source), remains: true };
-                    self.queue.fail(ticket, Some((record, error)));
+        if records.len() == 1 {
+            self.queue.fail(first, records.pop().map(|record| (record, error)));
+            return;
+        }
+        for (ticket, record) in (first..).zip(records) {
+            let mut alone = [record];
+            let failed = match &error {
+                // Written again, it would be there twice.
+                AppendError::Write { source, remains: true } => {
+                    Some(AppendError::Write { source: Arc::clone(source), remains: true })
                 }
-            }
-            _ => {
-                for (ticket, record) in (first..).zip(records) {
-                    let mut alone = [record];
-                    let failed = self.write_records(state, &mut alone).err();
-                    let [record] = alone;
-                    self.queue.fail(ticket, failed.map(|error| (record, error)));
-                }
-            }
+                _ => self.write_records(state, &mut alone).err(),
+            };
+            let [record] = alone;
+            self.queue.fail(ticket, failed.map(|error| (record, error)));
         }
     }
 
