@@ -252,26 +252,24 @@ impl Gateway {
     ///
     /// # Errors
     /// The journal is full, or its disk fails.
-    pub async fn append(&self, rows: &mut Rows) -> Result<(), AppendError> {
-        let mut appended = self.journal.append_rows(rows).await;
-        if let Err(error) = &appended
-            && error.is_of_the_disk()
-        {
-            tracing::warn!(error = chain(error), "the journal's disk failed; trying again");
-            appended = self.journal.append_rows(rows).await;
-        }
-        appended.map(drop)
+    pub async fn append(&self, rows: Rows) -> Result<(), AppendError> {
+        let appended = match self.journal.append_rows(rows).await {
+            Err((rows, error)) if error.is_of_the_disk() => {
+                tracing::warn!(error = chain(&error), "the journal's disk failed; trying again");
+                self.journal.append_rows(rows).await
+            }
+            appended => appended,
+        };
+        appended.map(drop).map_err(|(_, error)| error)
     }
 
     /// Appends rows; returns once they are in the journal. What cannot be written is counted.
-    pub async fn write(&self, mut rows: Rows) {
-        if let Err(error) = self.append(&mut rows).await {
-            self.metrics.rows_lost(rows.count());
-            tracing::error!(
-                error = chain(&error),
-                rows = rows.count(),
-                "rows could not be written to the journal"
-            );
+    pub async fn write(&self, rows: Rows) {
+        let count = rows.count();
+        if let Err(error) = self.append(rows).await {
+            self.journal.count_unwritten(count);
+            let error = chain(&error);
+            tracing::error!(error, rows = count, "rows could not be written to the journal");
         }
     }
 

@@ -85,7 +85,6 @@ pub struct Metrics {
     hedges: Counter,
     resumes: Counter,
     reloads: Family<ResultLabels, Counter>,
-    rows_lost: Counter,
     /// Kept by the deliveries.
     pub sinks: SinkMetrics,
     read: ReadAtScrape,
@@ -118,7 +117,6 @@ impl Metrics {
             hedges: Counter::default(),
             resumes: Counter::default(),
             reloads: Family::default(),
-            rows_lost: Counter::default(),
             sinks: SinkMetrics::default(),
             read: ReadAtScrape::default(),
         };
@@ -173,11 +171,6 @@ impl Metrics {
             self.resumes.clone(),
         );
         registry.register("reloads", "Reloads by result", self.reloads.clone());
-        registry.register(
-            "journal_rows_lost",
-            "Rows that could not be written to the journal",
-            self.rows_lost.clone(),
-        );
         self.sinks.register(registry);
         self.read.register(registry);
     }
@@ -251,10 +244,6 @@ impl Metrics {
     pub fn reloaded(&self, accepted: bool) {
         let result = if accepted { "accepted" } else { "refused" };
         self.reloads.get_or_create(&ResultLabels { result }).inc();
-    }
-
-    pub fn rows_lost(&self, rows: u32) {
-        self.rows_lost.inc_by(u64::from(rows));
     }
 
     /// The text that Prometheus scrapes.

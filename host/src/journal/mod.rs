@@ -110,6 +110,8 @@ use state::State;
 
 pub use reader::{Batch, Consumer, ConsumerError};
 pub use recovery::Recovery;
+#[cfg(test)]
+pub(crate) use rows::read_packed;
 pub use rows::{Body, Row, RowHead, RowKind, Rows};
 pub use scan::scan;
 pub use state::{ConsumerStats, Position, Stats};
@@ -194,6 +196,7 @@ pub struct Journal {
     /// Number of the next row; changes wake the consumers.
     tail: watch::Sender<u64>,
     full: AtomicBool,
+    unwritten_rows: AtomicU64,
     damaged_reads: AtomicU64,
     read_errors: AtomicU64,
     recovery: Recovery,
@@ -231,6 +234,7 @@ impl Journal {
             queue: Queue::new(tuning.tried),
             cursor_files,
             disk,
+            unwritten_rows: AtomicU64::new(0),
             damaged_reads: AtomicU64::new(0),
             read_errors: AtomicU64::new(0),
             recovery: opened.recovery,
@@ -256,9 +260,15 @@ impl Journal {
     /// Counts since the journal was opened, and sizes as they are now.
     pub fn stats(&self) -> Stats {
         let mut stats = self.with_state(|state| state.stats());
+        stats.unwritten_rows = self.unwritten_rows.load(Ordering::Relaxed);
         stats.damaged_reads = self.damaged_reads.load(Ordering::Relaxed);
         stats.read_errors = self.read_errors.load(Ordering::Relaxed);
         stats
+    }
+
+    /// Counts rows that whoever had them gave up.
+    pub fn count_unwritten(&self, rows: u32) {
+        self.unwritten_rows.fetch_add(u64::from(rows), Ordering::Relaxed);
     }
 
     /// The place behind everything that was appended so far.

@@ -60,7 +60,7 @@ impl Queue {
     /// may wait.
     fn join(&self, record: Record, most: u64) -> Result<u64, Record> {
         let mut waiting = lock(&self.waiting);
-        waiting.alone += 1;
+        waiting.alone = waiting.alone.saturating_add(1);
         let bytes = waiting.bytes + record.len();
         let is_worth_it =
             waiting.company > 0 || !waiting.records.is_empty() || waiting.alone >= self.tried;
@@ -136,10 +136,14 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if !self.used
-            && let Err((_, error)) = self.settle()
+        if self.used {
+            return;
+        }
+        if let Err((record, error)) = self.settle()
+            && let Err(error) = self.journal.write_abandoned(record, error)
         {
-            tracing::error!(%error, "rows that nobody waits for could not be written");
+            let error = crate::error::chain(&error);
+            tracing::error!(error, "rows that nobody waits for could not be written");
         }
     }
 }

@@ -41,7 +41,9 @@ pub struct Stats {
     pub appended_rows: u64,
     /// Rows deleted at the bound that at least one consumer had not acknowledged.
     pub dropped_rows: u64,
-    /// Appends that failed because the disk did.
+    /// Rows that could not be written, and are lost.
+    pub unwritten_rows: u64,
+    /// Writes and syncs that the disk failed; calls that end together share them.
     pub write_errors: u64,
     /// Damaged stretches that consumers were taken past, those in `Recovery` among them.
     pub damaged_reads: u64,
@@ -346,6 +348,7 @@ impl State {
             segments: self.segments.len() as u64,
             appended_rows: self.appended_rows,
             dropped_rows: self.dropped_rows,
+            unwritten_rows: 0,
             write_errors: self.write_errors,
             damaged_reads: 0,
             read_errors: 0,

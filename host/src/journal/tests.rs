@@ -47,7 +47,7 @@ fn options(path: &Path) -> Options {
 
 impl Journal {
     async fn append(&self, rows: &[Row]) -> Result<Position, AppendError> {
-        self.append_rows(&mut Rows::of(rows)).await
+        self.append_rows(Rows::of(rows)).await.map_err(|(_, error)| error)
     }
 }
 

@@ -60,27 +60,26 @@ type Receipt = (Arc<SegmentFile>, oneshot::Receiver<Synced>);
 
 impl Journal {
     /// Appends the rows of one call as one record; gives a position behind it. No rows are no
-    /// record. After an error they are as they were, and may be appended again.
+    /// record. With an error they come back, and may be appended again.
     ///
     /// Cancel safe: a future dropped before it was polled has done nothing; after that the
     /// record is written as a whole, and is synced with the others even if nobody waits.
-    pub async fn append_rows(&self, rows: &mut Rows) -> Result<Position, AppendError> {
+    pub async fn append_rows(&self, rows: Rows) -> Result<Position, (Rows, AppendError)> {
         if rows.count() == 0 {
             return Ok(self.end());
         }
-        let header = rows.header(self.record_limit())?;
-        let record = Record { header, rows: std::mem::take(rows) };
-        let appended = match self.queue_up(record) {
+        let header = match rows.header(self.record_limit()) {
+            Ok(header) => header,
+            Err(error) => return Err((rows, error)),
+        };
+        let appended = match self.queue_up(Record { header, rows }) {
             Ok(ticket) => {
                 tokio::task::yield_now().await;
                 ticket.redeem()
             }
             Err(record) => self.write_and_sync(record).await,
         };
-        appended.map_err(|(record, error)| {
-            *rows = record.rows;
-            error
-        })
+        appended.map_err(|(record, error)| (record.rows, error))
     }
 
     /// Gives the record back where it is better written now. One that is synced has company at
@@ -149,6 +148,21 @@ impl Journal {
             let [record] = alone;
             self.queue.fail(ticket, failed.map(|error| (record, error)));
         }
+    }
+
+    /// A record that failed and whose call is gone, which cannot try again: as it would have
+    /// done, once more where the disk failed.
+    pub(super) fn write_abandoned(
+        &self,
+        record: Record,
+        error: AppendError,
+    ) -> Result<(), AppendError> {
+        let rows = record.header.rows;
+        let again = |error: AppendError| {
+            let state = |state: &mut State| self.write_records(state, &mut [record]).map(drop);
+            if error.is_of_the_disk() { self.with_state(state) } else { Err(error) }
+        };
+        again(error).inspect_err(|_| self.count_unwritten(rows))
     }
 
     /// One behind the other, with one write. An error: none of them was.

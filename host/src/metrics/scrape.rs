@@ -34,6 +34,7 @@ pub(super) struct ReadAtScrape {
     generation: Gauge,
     journal_bytes: Gauge,
     journal_rows: Counter,
+    journal_rows_lost: Counter,
     journal_dropped: Counter,
     journal_write_errors: Counter,
     journal_read_errors: Counter,
@@ -90,6 +91,11 @@ impl ReadAtScrape {
         );
         registry.register("journal_rows", "Rows written to the journal", self.journal_rows.clone());
         registry.register(
+            "journal_rows_lost",
+            "Rows that could not be written to the journal",
+            self.journal_rows_lost.clone(),
+        );
+        registry.register(
             "journal_rows_dropped",
             "Rows dropped at the journal's bound before every sink had them",
             self.journal_dropped.clone(),
@@ -101,7 +107,7 @@ impl ReadAtScrape {
         let counters = [
             (
                 "journal_write_errors",
-                "Appends and syncs that the disk failed",
+                "Writes and syncs that the disk failed",
                 &self.journal_write_errors,
             ),
             (
@@ -225,6 +231,7 @@ impl ReadAtScrape {
         self.journal_bytes.set(signed(journal.bytes));
         self.journal_rows.inner().store(journal.appended_rows, Relaxed);
         self.journal_dropped.inner().store(journal.dropped_rows, Relaxed);
+        self.journal_rows_lost.inner().store(journal.unwritten_rows, Relaxed);
         self.journal_write_errors.inner().store(journal.write_errors, Relaxed);
         self.journal_read_errors.inner().store(journal.read_errors, Relaxed);
         self.journal_damaged_reads.inner().store(journal.damaged_reads, Relaxed);

@@ -102,7 +102,7 @@ pub async fn give(
         }
         let key = caller.map(|key| key.name.as_str());
         let row = row(id, &given, target, key, &known)?;
-        gateway.append(&mut Rows::of(&[row])).await.map_err(Cause::NotRecorded)?;
+        gateway.append(Rows::of(&[row])).await.map_err(Cause::NotRecorded)?;
     }
     Ok(reply::json(StatusCode::OK, format!("{{\"feedback_id\":\"{id}\"}}")))
 }

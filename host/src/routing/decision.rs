@@ -144,3 +144,51 @@ impl Decision {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::journal::read_packed;
+
+    /// Rows are not packed as JSON, and enums, absent fields and flattened ones have more than
+    /// one form.
+    #[test]
+    fn a_decision_is_read_from_the_journal_as_the_json_that_it_is() {
+        let exclusions = [
+            json!({ "reason": "no_credential" }),
+            json!({ "reason": "context_window", "window": 8, "input_tokens": 9 }),
+            json!({ "reason": "require_parameters", "missing": ["tools"] }),
+            json!({ "reason": "zdr", "retention_days": null }),
+            json!({ "reason": "max_price", "field": "prompt", "price": 0.1, "limit": 0.05 }),
+        ];
+        let left_out = exclusions.map(|mut exclusion| {
+            exclusion["endpoint"] = json!("p/m");
+            exclusion
+        });
+        let policy = json!({
+            "plugin": "router-adaptive", "digest": "sha256:00", "settings": { "b": 1, "a": [null] },
+            "endpoints": [{ "name": "p/m", "provider": "p", "model": "m", "weight": 1.0 }],
+            "facts": { "now_unix_ms": 1_796_071_668_117_u64, "seed": u64::MAX, "stream": true },
+            "candidates": [{ "endpoint": 0, "eligible": true, "ttft_fast_ms": 2.478_972_445_900_682_3 }],
+            "said": { "steps": [{ "endpoint": 0 }], "scores": [{ "endpoint": 0, "score": 7.4e-7 }] },
+        });
+        let mut models = Vec::new();
+        for learned in [json!(""), json!("AAEC"), json!({ "bytes": 70_000 })] {
+            let mut policy = policy.clone();
+            policy["learned"] = learned;
+            models.push(json!({
+                "model": "m", "router": "adaptive", "policy": policy, "left_out": left_out,
+                "scores": [{ "endpoint": "p/m", "score": 7.4e-7 }], "fallback": "trapped",
+            }));
+        }
+        let decision = json!({
+            "plan": ["p/m"], "order": "policy", "preferences": { "order": ["p"] },
+            "models": models,
+        });
+        let decision: Decision = serde_json::from_value(decision).unwrap();
+        assert_eq!(read_packed(&decision), serde_json::to_string(&decision).unwrap());
+    }
+}

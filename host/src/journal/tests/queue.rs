@@ -93,6 +93,20 @@ async fn record_is_written_though_its_call_is_dropped_while_it_waits() {
 }
 
 #[tokio::test]
+async fn record_of_a_dropped_call_is_tried_again_and_counted_if_it_is_lost() {
+    let (disk, journal) = simulated();
+    append_all(&journal, &calls(1)).await;
+    for (times, unwritten) in [(1, 0), (u32::MAX, 2)] {
+        disk.set_fault(Some(Fault { after: 0, times, kind: io::ErrorKind::Other }));
+        assert!(journal.append(&rows(2, 100)).now_or_never().is_none());
+        disk.set_fault(None);
+        assert_eq!(journal.stats().unwritten_rows, unwritten);
+    }
+    let mut consumer = journal.consumer("main").unwrap();
+    assert_eq!(drain(&mut consumer).await.len(), 4);
+}
+
+#[tokio::test]
 async fn records_that_cannot_be_written_together_are_written_alone() {
     let (disk, journal) = simulated();
     append_all(&journal, &calls(1)).await;
@@ -109,13 +123,16 @@ async fn records_that_cannot_be_written_together_are_written_alone() {
 async fn rows_that_a_failing_disk_does_not_take_can_be_appended_again() {
     let (disk, journal) = simulated();
     let calls = calls(5);
-    let mut all: Vec<Rows> = calls.iter().map(|call| Rows::of(call)).collect();
+    let all = calls.iter().map(|call| journal.append_rows(Rows::of(call)));
     disk.set_fault(Some(Fault { after: 0, times: u32::MAX, kind: io::ErrorKind::StorageFull }));
-    for appended in join_all(all.iter_mut().map(|rows| journal.append_rows(rows))).await {
-        assert!(appended.unwrap_err().is_of_the_disk());
+    let mut again = Vec::new();
+    for appended in join_all(all).await {
+        let (rows, error) = appended.unwrap_err();
+        assert!(error.is_of_the_disk());
+        again.push(rows);
     }
     disk.set_fault(None);
-    for appended in join_all(all.iter_mut().map(|rows| journal.append_rows(rows))).await {
+    for appended in join_all(again.into_iter().map(|rows| journal.append_rows(rows))).await {
         appended.unwrap();
     }
     let mut consumer = journal.consumer("main").unwrap();

@@ -114,7 +114,7 @@ impl Record {
         let asked = [("request", asked.map_or(Body::Null, |body| Body::Json(body)))];
         let bodies = if fields.request.is_some() { &[][..] } else { &asked };
         let head = self.head(self.id, RowKind::Inference, self.time_unix_ms);
-        push(all, head, &fields, bodies);
+        self.push(all, head, &fields, bodies);
     }
 
     /// The attempt that the answer came from, or the last that failed.
@@ -170,21 +170,24 @@ impl Record {
             ("raw_response", raw.response.map_or(Body::Null, Body::Text)),
         ];
         let head = self.head(attempt.id, RowKind::ModelInference, attempt.time_unix_ms);
-        push(all, head, &fields, &bodies);
+        self.push(all, head, &fields, &bodies);
     }
 
     fn head(&self, id: Uuid, kind: RowKind, time_unix_ms: u64) -> RowHead {
         RowHead { id, kind, inference_id: self.id, time_unix_ms }
     }
-}
 
-fn push(
-    all: &mut Rows,
-    head: RowHead,
-    fields: &impl Serialize,
-    bodies: &[(&'static str, Body<'_>)],
-) {
-    if let Err(error) = all.push(head, fields, bodies) {
-        tracing::error!(%error, "a row could not be packed");
+    fn push(
+        &self,
+        all: &mut Rows,
+        head: RowHead,
+        fields: &impl Serialize,
+        bodies: &[(&'static str, Body<'_>)],
+    ) {
+        // Plain structs of numbers, strings and parsed JSON are packed without fail.
+        if let Err(error) = all.push(head, fields, bodies) {
+            self.gateway.journal.count_unwritten(1);
+            tracing::error!(%error, "a row could not be packed");
+        }
     }
 }
