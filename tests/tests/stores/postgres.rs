@@ -66,9 +66,11 @@ async fn a_postgres_that_is_down_is_asked_again_and_then_has_everything() {
     assert_eq!(store.ids(&EVERYTHING).await.len(), 20);
     store.write(&batch).await;
     assert_eq!(store.ids(&EVERYTHING).await.len(), 20, "twice is once");
-    // Nor does it show when the server ends a connection that is at rest.
+    // Nor does it show when the server ends a connection that is at rest. It waits until they
+    // are gone: one that ends in the midst of a statement is another matter.
     server.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'torana'",
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+         WHERE application_name = 'torana'",
     );
     store.write(&[inference(20, NOW + 20, "m")]).await;
     assert_eq!(store.ids(&EVERYTHING).await.len(), 21);
