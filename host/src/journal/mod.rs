@@ -3,9 +3,9 @@
 //! # Promises
 //!
 //! - [`Journal::append_rows`] returns after `write(2)`: the rows survive the death of this
-//!   process in any form. With [`SyncMode::Always`] it returns after `fdatasync(2)` too: they survive the
-//!   loss of power. One sync serves every append that waits (group commit), on the journal's
-//!   own thread.
+//!   process in any form. Calls that end together share one (`queue.rs`). With
+//!   [`SyncMode::Always`] it returns after `fdatasync(2)` too: they survive the loss of power.
+//!   One sync serves every append that waits (group commit), on the journal's own thread.
 //! - The rows of one call are one record: readers see all of them or none.
 //! - Delivery is at least once and in order of appending, to each consumer independently. A
 //!   consumer goes on where it had acknowledged, after a crash a little before (cursors are
@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! lock                              held (flock) while a process uses the journal
-//! NUMBER-FIRSTROW-SALT.segment      records back to back, see `record.rs` and `rows.rs`, then zeros
+//! NUMBER-FIRSTROW-SALT.segment      records back to back (`record.rs`, `rows.rs`), then zeros
 //! cursors/CONSUMER.cursor, .kept    how far a consumer has acknowledged, see `cursor.rs`
 //! ```
 //!

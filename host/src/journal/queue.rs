@@ -10,6 +10,7 @@
 //! together, each is written alone, and fails for its own reasons.
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::sync::Mutex;
 
 use super::record::Record;
@@ -107,20 +108,18 @@ impl Queue {
 pub(super) struct Ticket<'a> {
     journal: &'a Journal,
     number: u64,
-    used: bool,
 }
 
 impl<'a> Ticket<'a> {
     /// Or the record, which is better written now.
     pub(super) fn take(journal: &'a Journal, record: Record, most: u64) -> Result<Self, Record> {
         let number = journal.queue.join(record, most)?;
-        Ok(Self { journal, number, used: false })
+        Ok(Self { journal, number })
     }
 
     /// A position behind the record, which is written.
-    pub(super) fn redeem(mut self) -> Result<Position, Failed> {
-        self.used = true;
-        self.settle()
+    pub(super) fn redeem(self) -> Result<Position, Failed> {
+        ManuallyDrop::new(self).settle()
     }
 
     fn settle(&self) -> Result<Position, Failed> {
@@ -136,9 +135,6 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if self.used {
-            return;
-        }
         if let Err((record, error)) = self.settle()
             && let Err(error) = self.journal.write_abandoned(record, error)
         {

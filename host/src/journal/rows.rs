@@ -58,6 +58,13 @@ pub struct Row {
     pub json: Vec<u8>,
 }
 
+impl Row {
+    fn head(&self) -> RowHead {
+        let Self { id, kind, inference_id, time_unix_ms, .. } = *self;
+        RowHead { id, kind, inference_id, time_unix_ms }
+    }
+}
+
 /// What a row tells about. The numbers are those on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -104,7 +111,7 @@ impl Drop for Rows {
     }
 }
 
-/// A row without its JSON.
+/// A row without its content.
 #[derive(Debug, Clone, Copy)]
 pub struct RowHead {
     pub id: Uuid,
@@ -136,11 +143,9 @@ impl Rows {
     /// Rows that are JSON already.
     pub fn of(rows: &[Row]) -> Self {
         let mut all = Self::with_capacity(rows.iter().map(|row| ROW_BYTES + row.json.len()).sum());
-        for Row { id, kind, inference_id, time_unix_ms, json } in rows {
-            let (id, kind, inference_id) = (*id, *kind, *inference_id);
-            let head = RowHead { id, kind, inference_id, time_unix_ms: *time_unix_ms };
-            all.push_head(head, 0);
-            all.push_counted(json);
+        for row in rows {
+            all.push_head(row.head(), 0);
+            all.push_counted(&row.json);
         }
         all
     }
@@ -376,8 +381,7 @@ mod tests {
     #[test]
     fn body_is_a_field_when_it_is_read() {
         let mut rows = Rows::with_capacity(0);
-        let Row { id, kind, inference_id, time_unix_ms, .. } = row(Vec::new());
-        let head = RowHead { id, kind, inference_id, time_unix_ms };
+        let head = row(Vec::new()).head();
         let bodies = [
             ("text", Body::Text("a \"b\"\n\u{1}é".as_bytes())),
             ("bytes", Body::Text(b"a\xFFb")),
@@ -394,7 +398,7 @@ mod tests {
             r#"{"id":1,"text":"a \"b\"\n\u0001é","bytes":"a�b","none":null,"json":{"a": [1]},"broken":null}"#
         );
         assert_eq!((&*read[1].json, &*read[2].json), (&b"{\"none\":null}"[..], &b"{}"[..]));
-        assert!(read.iter().all(|row| row.kind == RowKind::Decision && row.id == id));
+        assert!(read.iter().all(|row| row.kind == head.kind && row.id == head.id));
     }
 
     #[test]
@@ -408,8 +412,7 @@ mod tests {
         fn fail<S: serde::Serializer>(_: &(), _: S) -> Result<S::Ok, S::Error> {
             Err(serde::ser::Error::custom("no"))
         }
-        let Row { id, kind, inference_id, time_unix_ms, .. } = row(Vec::new());
-        let head = RowHead { id, kind, inference_id, time_unix_ms };
+        let head = row(Vec::new()).head();
         let mut rows = Rows::with_capacity(0);
         rows.push(head, &json!({ "first": 1 }), &[]).unwrap();
         assert!(

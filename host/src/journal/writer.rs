@@ -158,11 +158,12 @@ impl Journal {
         error: AppendError,
     ) -> Result<(), AppendError> {
         let rows = record.header.rows;
-        let again = |error: AppendError| {
-            let state = |state: &mut State| self.write_records(state, &mut [record]).map(drop);
-            if error.is_of_the_disk() { self.with_state(state) } else { Err(error) }
+        let written = if error.is_of_the_disk() {
+            self.with_state(|state| self.write_records(state, &mut [record]).map(drop))
+        } else {
+            Err(error)
         };
-        again(error).inspect_err(|_| self.count_unwritten(rows))
+        written.inspect_err(|_| self.count_unwritten(rows))
     }
 
     /// One behind the other, with one write. An error: none of them was.

@@ -169,11 +169,16 @@ mod tests {
             exclusion
         });
         let policy = json!({
-            "plugin": "router-adaptive", "digest": "sha256:00", "settings": { "b": 1, "a": [null] },
+            "plugin": "router-adaptive", "digest": "sha256:00",
+            "settings": { "b": 1, "a": [null] },
             "endpoints": [{ "name": "p/m", "provider": "p", "model": "m", "weight": 1.0 }],
             "facts": { "now_unix_ms": 1_796_071_668_117_u64, "seed": u64::MAX, "stream": true },
-            "candidates": [{ "endpoint": 0, "eligible": true, "ttft_fast_ms": 2.478_972_445_900_682_3 }],
-            "said": { "steps": [{ "endpoint": 0 }], "scores": [{ "endpoint": 0, "score": 7.4e-7 }] },
+            "candidates": [
+                { "endpoint": 0, "eligible": true, "ttft_fast_ms": 2.478_972_445_900_682_3 },
+            ],
+            "said": {
+                "steps": [{ "endpoint": 0 }], "scores": [{ "endpoint": 0, "score": 7.4e-7 }],
+            },
         });
         let mut models = Vec::new();
         for learned in [json!(""), json!("AAEC"), json!({ "bytes": 70_000 })] {
