@@ -13,7 +13,7 @@
 //! - The segments on disk never add up to more than `max_bytes`, but for those that are about
 //!   to be deleted, and room that is about to be cut off. What happens at the bound is
 //!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly
-//!   (where the disk failed *and* power was lost, rows of appends that failed may count too).
+//!   (but for rows of appends that failed, once the disk failed *and* power was lost).
 //! - Opening never fails because of what the files contain. Damage costs the records it
 //!   touches, no others, and is counted ([`Recovery`]).
 //!

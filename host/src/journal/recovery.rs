@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::active::Ahead;
 use super::cursor::CursorFiles;
@@ -51,7 +52,7 @@ pub(super) fn open(
     let cursors = place_cursors(&mut cursor_files, &names);
     let last_number = names.iter().map(|name| name.number).max();
     let cursor_number = cursor_files.positions().map(|(_, cursor)| cursor.segment).max();
-    let next_number = last_number.max(cursor_number).map_or(0, |it| it + 1);
+    let next_number = last_number.max(cursor_number).map_or(0, |it| it + 1).max(never_used());
 
     let needed = delete_unneeded(&**disk, path, names, &cursors, &mut cursor_files);
     let least_row = cursors.values().map(|cursor| cursor.row).min().unwrap_or(0);
@@ -68,6 +69,15 @@ pub(super) fn open(
     let recovery = scan.recovery;
     let state = State::new(options, ahead, segments, cursors, next_row, next_number);
     Ok(Opened { state, cursor_files, recovery, lock })
+}
+
+/// A number above those of all segments that there ever were, as far as the clock was right: a
+/// loss of power can bring back a file that was deleted, and an old cursor, after everything
+/// that told of their numbers was lost. Nanoseconds since 1970, which a process that numbers its
+/// segments from there does not catch up with.
+fn never_used() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(0)
 }
 
 /// Where every consumer goes on: those whose cursor is damaged, at the oldest row there is.

@@ -1,6 +1,6 @@
 //! What a loss of power or a failing disk once cost, each by a name. Found by `power.rs`.
 
-use std::io;
+use std::{fs, io};
 
 use super::simulation::{Fault, Simulation};
 use super::*;
@@ -114,6 +114,40 @@ async fn rows_a_consumer_had_are_not_counted_as_lost_after_a_loss_of_power() {
         assert_eq!(journal.recovery().rows_lost, 0, "seed {seed}");
         assert_eq!(journal.stats().consumers[0].lost_rows, 0, "seed {seed}");
     }
+}
+
+/// The power is lost twice. The file of a cursor that was not synced shows what was there before
+/// the first time: a cursor of this consumer, in a segment whose number was given again.
+#[tokio::test]
+async fn an_old_cursor_that_shows_up_again_skips_no_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().join("cursors/main.cursor");
+    let journal = open(directory.path());
+    let mut consumer = journal.consumer("main").unwrap();
+    for _ in 0..2 {
+        journal.append(&rows(3, 10)).await.unwrap();
+        take_all(&mut consumer).await;
+    }
+    let old = fs::read(&saved).unwrap();
+    drop((consumer, journal));
+    for path in segment_paths(directory.path()) {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(directory.path().join("cursors")).unwrap();
+
+    let journal = open(directory.path());
+    let mut consumer = journal.consumer("main").unwrap();
+    for _ in 0..2 {
+        journal.append(&rows(1, 10)).await.unwrap();
+        take_all(&mut consumer).await;
+    }
+    journal.append(&rows(2, 40)).await.unwrap();
+    drop((consumer, journal));
+    fs::write(&saved, old).unwrap();
+
+    let journal = open(directory.path());
+    let mut consumer = journal.consumer("main").unwrap();
+    assert!(drain(&mut consumer).await.len() >= 2);
 }
 
 #[tokio::test]
