@@ -4,6 +4,8 @@
 use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+use bytes::Bytes;
+use http_body_util::Full;
 use serde_json::Value;
 
 use crate::connection::{Headers, Length, Piece, Reader, body_length, header};
@@ -113,6 +115,19 @@ impl Request {
         let mut connection = Connection::open(to).expect("a connection");
         connection.socket.write_all(&self.bytes(to, "close")).expect("it takes a request");
         connection
+    }
+
+    /// For a client that asks it many times.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not HTTP.
+    pub fn to_hyper(&self, host: SocketAddr) -> hyper::Request<Full<Bytes>> {
+        let Self { method, path, headers, body } = self;
+        let request =
+            hyper::Request::builder().method(&**method).uri(path).header("host", host.to_string());
+        let request = headers.iter().fold(request, |it, (name, value)| it.header(name, value));
+        request.body(Full::from(body.clone())).expect("a request")
     }
 
     fn bytes(&self, host: SocketAddr, connection: &str) -> Vec<u8> {

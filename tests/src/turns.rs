@@ -1,10 +1,18 @@
 //! Measuring several targets side by side: each takes a short turn, again and again, so that
-//! a noisy machine is noisy for all.
+//! a noisy machine is noisy for all. One thread asks on all connections: a thread for each would
+//! take from the cores, and their caches, what is to be measured.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::client::{Connection, Request};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::client::Request;
+use crate::eventually::DEADLINE;
 
 /// Requests of one turn, over all connections: short, so that turns are close.
 const REQUESTS: usize = 192;
@@ -43,10 +51,18 @@ pub fn rounds() -> usize {
 pub fn take(to: SocketAddr, request: &Request, connections: usize) -> Turn {
     let started = Instant::now();
     let each = (REQUESTS / connections).max(REQUESTS_OF_A_CONNECTION);
-    let latencies: Vec<Duration> = std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..connections).map(|_| scope.spawn(|| worker(to, request, each))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("no panics")).collect()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let request = request.to_hyper(to);
+    let latencies = tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), async {
+        let workers: Vec<_> = (0..connections)
+            .map(|_| tokio::task::spawn_local(worker(to, request.clone(), each)))
+            .collect();
+        let mut all = Vec::new();
+        for worker in workers {
+            let latencies = tokio::time::timeout(DEADLINE, worker).await.expect("answers in time");
+            all.extend(latencies.expect("no panics"));
+        }
+        all
     });
     let busy = started.elapsed();
     Turn { latencies, busy }
@@ -96,14 +112,24 @@ fn at(mut latencies: Vec<Duration>, quantile: f64) -> Option<Duration> {
     latencies.get(position as usize).copied()
 }
 
-fn worker(to: SocketAddr, request: &Request, requests: usize) -> Vec<Duration> {
-    let mut connection = Connection::open(to).expect("a connection");
-    let ask = |_| {
+/// One connection.
+async fn worker(
+    to: SocketAddr,
+    request: hyper::Request<Full<Bytes>>,
+    requests: usize,
+) -> Vec<Duration> {
+    let socket = TcpStream::connect(to).await.expect("a connection");
+    socket.set_nodelay(true).expect("a socket");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.expect("HTTP");
+    tokio::task::spawn_local(connection);
+    let mut latencies = Vec::with_capacity(requests);
+    for _ in 0..requests {
         let started = Instant::now();
-        let reply = connection.send(request).expect("an answer");
-        let latency = started.elapsed();
-        drop(reply.expect(200));
-        latency
-    };
-    (0..requests).map(ask).collect()
+        let reply = sender.send_request(request.clone()).await.expect("an answer");
+        let status = reply.status();
+        let body = reply.into_body().collect().await.expect("a whole answer").to_bytes();
+        latencies.push(started.elapsed());
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    }
+    latencies
 }
