@@ -92,6 +92,13 @@ async fn try_next(consumer: &mut Consumer) -> Option<Batch> {
     tokio::time::timeout(Duration::from_millis(300), batch).await.ok().flatten()
 }
 
+/// Waits until the journal's thread has done what it was asked for: room, and deletions.
+fn settle(journal: &Journal) {
+    while !journal.keeper.is_idle() {
+        std::thread::yield_now();
+    }
+}
+
 fn segment_paths(path: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(path)
         .unwrap()

@@ -16,13 +16,6 @@ fn open_on(disk: &Simulation, options: Options) -> Arc<Journal> {
     Journal::open_on(Arc::new(disk.clone()), options, TUNING).unwrap()
 }
 
-/// Deletions are done, so the disk is as the journal wants it.
-fn settle(journal: &Journal) {
-    while !journal.keeper.is_idle() {
-        std::thread::yield_now();
-    }
-}
-
 async fn take_all(consumer: &mut Consumer) {
     drain(consumer).await;
     consumer.ack(consumer.position);
@@ -46,6 +39,8 @@ async fn sync_after_one_that_failed_does_not_promise_anything() {
     let journal = open_on(&disk, simulated(SyncMode::Always));
     journal.append(&rows(1, 10)).await.unwrap();
     let file = journal.with_state(|state| state.active().unwrap()).file;
+    // Making room would meet the fault.
+    settle(&journal);
     disk.set_fault(Some(Fault { after: 0, times: 1, kind: io::ErrorKind::Other }));
     for _ in 0..2 {
         // The second call waited while the first sync was under way, for the same pages.
@@ -148,6 +143,20 @@ async fn an_old_cursor_that_shows_up_again_skips_no_rows() {
     let journal = open(directory.path());
     let mut consumer = journal.consumer("main").unwrap();
     assert!(drain(&mut consumer).await.len() >= 2);
+}
+
+#[tokio::test]
+async fn a_deleted_segment_that_is_back_hides_no_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let append_one = async || open(directory.path()).append(&rows(1, 10)).await.unwrap();
+    append_one().await;
+    let path = segment_paths(directory.path()).remove(0);
+    let deleted = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    append_one().await;
+    fs::write(path, deleted).unwrap();
+    let mut consumer = open(directory.path()).consumer("main").unwrap();
+    assert_eq!(drain(&mut consumer).await.len(), 2);
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ async fn record_is_written_though_its_call_is_dropped_while_it_waits() {
 async fn record_of_a_dropped_call_is_tried_again_and_counted_if_it_is_lost() {
     let (disk, journal) = simulated();
     append_all(&journal, &calls(1)).await;
+    settle(&journal);
     for (times, unwritten) in [(1, 0), (u32::MAX, 2)] {
         disk.set_fault(Some(Fault { after: 0, times, kind: io::ErrorKind::Other }));
         assert!(journal.append(&rows(2, 100)).now_or_never().is_none());
@@ -110,6 +111,7 @@ async fn record_of_a_dropped_call_is_tried_again_and_counted_if_it_is_lost() {
 async fn records_that_cannot_be_written_together_are_written_alone() {
     let (disk, journal) = simulated();
     append_all(&journal, &calls(1)).await;
+    settle(&journal);
     let calls = calls(5);
     disk.set_fault(Some(Fault { after: 0, times: 1, kind: io::ErrorKind::Other }));
     for appended in append_all(&journal, &calls).await {

@@ -12,12 +12,6 @@ fn open_ahead(options: Options, ahead: Ahead) -> Arc<Journal> {
     Journal::open_on(Arc::new(FileSystem), options, Tuning { ahead, ..TUNING }).unwrap()
 }
 
-fn settle(journal: &Journal) {
-    while !journal.keeper.is_idle() {
-        std::thread::yield_now();
-    }
-}
-
 async fn filled(path: &Path, calls: usize) -> (Arc<Journal>, Vec<Row>) {
     let journal = open_ahead(options(path), AHEAD);
     let mut written = Vec::new();
