@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use torana_routing::statistics::Statistics;
 
 use crate::bundled::PLUGINS;
+use crate::config::Config;
 use crate::error::chain;
 use crate::gateway::{Gateway, SetupError, load_config};
 use crate::shutdown::{Signal, Signals};
@@ -268,7 +269,7 @@ async fn run(config: String) -> Result<ExitCode, StartError> {
     let snapshot = gateway.snapshot();
     let data = listen("server.listen", snapshot.config.server.listen).await?;
     let control = listen("admin.listen", snapshot.config.admin.listen).await?;
-    announce(&data, &control);
+    announce(&data, &control, &snapshot.config);
     drop(snapshot);
 
     let tasks = gateway.tasks.clone();
@@ -318,16 +319,17 @@ async fn listen(
 }
 
 /// Where it listens, and what to try first.
-fn announce(data: &TcpListener, control: &TcpListener) {
-    if let (Ok(data), Ok(control)) = (data.local_addr(), control.local_addr()) {
-        say(&format!("listening on http://{data} (data plane)"));
-        say(&format!("admin on http://{control}"));
-        say(&format!(
-            "try it:\n  curl http://{data}/v1/chat/completions -H 'content-type: application/json' \\\n    \
-             -d '{{\"model\":\"demo\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'\n  \
-             curl http://{data}/v1/inferences"
-        ));
-    }
+fn announce(data: &TcpListener, control: &TcpListener, config: &Config) {
+    let (Ok(data), Ok(control)) = (data.local_addr(), control.local_addr()) else { return };
+    say(&format!("listening on http://{data} (data plane)"));
+    say(&format!("admin on http://{control}"));
+    let function = || config.functions.keys().next().map(|name| format!("function::{name}"));
+    let Some(model) = config.models.keys().next().cloned().or_else(function) else { return };
+    say(&format!(
+        "try it:\n  curl http://{data}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'\n  \
+         curl http://{data}/v1/inferences"
+    ));
 }
 
 /// A closed standard output must not end the gateway.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use torana_tests::client::Request;
+use torana_tests::eventually::eventually;
 use torana_tests::gateway::{Config, Gateway, run};
 use torana_tests::openai;
 use torana_tests::repository;
@@ -129,4 +130,17 @@ fn every_command_of_the_help_exists() {
         assert!(run(&[command, "--help"]).contains("Usage"), "{command}");
     }
     assert!(run(&["--version"]).starts_with("torana "));
+}
+
+#[test]
+fn what_the_start_tells_to_try_works() {
+    let gateway = Gateway::start(&Config::new(format!("{NEIGHBOUR}{SINK}")));
+    let body = || {
+        let log = gateway.log();
+        let body = log.split_once("-d '").and_then(|(_, rest)| rest.split_once('\''));
+        body.and_then(|(body, _)| serde_json::from_str(body).ok())
+    };
+    let body: serde_json::Value = eventually("a call to try", body);
+    assert_eq!(body["model"], "neighbour");
+    gateway.chat(&body).expect(200);
 }
