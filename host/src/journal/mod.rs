@@ -13,7 +13,8 @@
 //! - The segments on disk never add up to more than `max_bytes`, but for those that are about
 //!   to be deleted, and room that is about to be cut off. What happens at the bound is
 //!   configured ([`WhenFull`]), and rows that a consumer loses by it are counted exactly
-//!   (but for rows of appends that failed, once the disk failed *and* power was lost).
+//!   (but for rows of appends that failed, once the disk failed *and* power was lost; and rows
+//!   that are back after two losses of power may be counted again).
 //! - Opening never fails because of what the files contain. Damage costs the records it
 //!   touches, no others, and is counted ([`Recovery`]).
 //!
@@ -34,9 +35,9 @@
 //! A process never appends to a segment of the one before it: it opens a new segment with its
 //! first append. So a torn record at the end of an older segment needs no repair, and nothing
 //! on disk is rewritten. Zeros up to the end of a file are room that was made ahead of records
-//! and not used (`active.rs`), not damage. Opening reads every segment that a consumer still needs (all of them
-//! when there is no consumer) and checks every record. Behind a damaged payload reading goes on
-//! at once, since the header tells the length; behind a damaged header it goes on at the next
+//! and not used (`active.rs`), not damage. Opening reads every segment that a consumer still
+//! needs (all of them when there is no consumer) and checks every record. Behind a damaged
+//! payload reading goes on at once, since the header tells the length; behind a damaged header it goes on at the next
 //! bytes that are a valid header *for that segment and offset*, which text in a prompt cannot
 //! be. A segment that cannot be read at all (`EIO`, `EACCES`) is left alone for the operator
 //! and counted as damage. Damage that appears later is skipped and counted when a consumer
